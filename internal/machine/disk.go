@@ -1,0 +1,144 @@
+package machine
+
+// Disk is one whole disk.
+type Disk struct {
+	Name           string          `json:"name"` // kernel name: vda, nvme0n1
+	Path           string          `json:"path"` // /dev/vda
+	Size           Bytes           `json:"size"`
+	LogicalSector  Bytes           `json:"logical_sector"`
+	PhysicalSector Bytes           `json:"physical_sector,omitempty"`
+	Serial         string          `json:"serial,omitempty"`
+	WWN            string          `json:"wwn,omitempty"`
+	Model          string          `json:"model,omitempty"`
+	Transport      string          `json:"transport,omitempty"` // sata, nvme, usb, virtio ...
+	Rotational     bool            `json:"rotational,omitempty"`
+	Removable      bool            `json:"removable,omitempty"`
+	ReadOnly       bool            `json:"read_only,omitempty"`
+	Table          *PartitionTable `json:"table,omitempty"` // nil: no partition table
+	// Signatures are what wipefs sees on the whole disk: "gpt", "ext4", "LVM2_member" ...
+	Signatures []string `json:"signatures,omitempty"`
+}
+
+// TableKind is a partition table format.
+type TableKind string
+
+// The partition table formats.
+const (
+	GPT TableKind = "gpt"
+	MBR TableKind = "mbr"
+)
+
+// PartitionTable is a partition table as sfdisk -J reports it.
+type PartitionTable struct {
+	Kind       TableKind   `json:"kind"`
+	ID         string      `json:"id"`                  // disk GUID, or 0x... of an MBR
+	FirstLBA   Sectors     `json:"first_lba,omitempty"` // GPT
+	LastLBA    Sectors     `json:"last_lba,omitempty"`  // GPT
+	Partitions []Partition `json:"partitions"`
+}
+
+// Partition is one partition. A logical partition of an MBR has Number >= 5.
+type Partition struct {
+	Number   int     `json:"number"`
+	Path     string  `json:"path"`
+	Start    Sectors `json:"start"`
+	Size     Sectors `json:"size"`
+	Type     string  `json:"type"`           // GUID (upper case), or hex without 0x ("83", "f")
+	UUID     string  `json:"uuid,omitempty"` // PARTUUID
+	Name     string  `json:"name,omitempty"` // GPT
+	Attrs    string  `json:"attrs,omitempty"`
+	Bootable bool    `json:"bootable,omitempty"`
+}
+
+// Partition types that change what is done.
+const (
+	TypeESP      = "C12A7328-F81F-11D2-BA4B-00A0C93EC93B"
+	TypeBIOSBoot = "21686148-6449-6E6F-744E-656564454649"
+	TypePReP     = "9E1A2D38-C612-4316-AA26-8B49521E5A8B"
+	TypeLVM      = "E6D6D379-F507-44C2-A23C-238F2A3DF928"
+)
+
+// Extended says that this is the container of an MBR's logical partitions.
+func (p Partition) Extended() bool { return p.Type == "5" || p.Type == "f" || p.Type == "85" }
+
+// VolumeGroup is an LVM volume group.
+type VolumeGroup struct {
+	Name       string           `json:"name"`
+	UUID       string           `json:"uuid"`
+	ExtentSize Bytes            `json:"extent_size"`
+	Tags       []string         `json:"tags,omitempty"`
+	Physical   []PhysicalVolume `json:"physical"`
+	Logical    []LogicalVolume  `json:"logical"`
+}
+
+// PhysicalVolume is one member of a volume group.
+type PhysicalVolume struct {
+	On   Ref    `json:"on"`
+	UUID string `json:"uuid"`
+	Size Bytes  `json:"size"`
+	Free Bytes  `json:"free,omitempty"`
+}
+
+// LogicalVolume is a linear or striped volume.
+type LogicalVolume struct {
+	Name       string   `json:"name"`
+	UUID       string   `json:"uuid"`
+	Size       Bytes    `json:"size"`
+	Kind       string   `json:"kind"`              // linear, striped
+	Stripes    int      `json:"stripes,omitempty"` // striped only
+	StripeSize Bytes    `json:"stripe_size,omitempty"`
+	Tags       []string `json:"tags,omitempty"`
+	// Devices are the physical volumes that hold it, for striped and pinned volumes.
+	Devices []Ref `json:"devices,omitempty"`
+}
+
+// FSKind is a file-system type as mount names it.
+type FSKind string
+
+// FileSystem is one file system, mounted or not.
+type FileSystem struct {
+	On        Ref    `json:"on"`
+	Kind      FSKind `json:"kind"` // ext2 ext3 ext4 xfs btrfs vfat
+	UUID      string `json:"uuid,omitempty"`
+	Label     string `json:"label,omitempty"`
+	Size      Bytes  `json:"size"`
+	Used      Bytes  `json:"used,omitempty"` // known when mounted
+	Inodes    int64  `json:"inodes,omitempty"`
+	BlockSize Bytes  `json:"block_size,omitempty"`
+	InodeSize Bytes  `json:"inode_size,omitempty"`
+	// Features are the feature flags as the file system's own tool names them
+	// (tune2fs -l, xfs_info, btrfs inspect-internal dump-super).
+	Features []string `json:"features,omitempty"`
+	// Options are further parameters for making it: "reserved_percent",
+	// "hash_seed", "default_mount_options", "fat_bits", "csum" ...
+	Options    map[string]string `json:"options,omitempty"`
+	Subvolumes []Subvolume       `json:"subvolumes,omitempty"`
+}
+
+// Subvolume is a btrfs subvolume.
+type Subvolume struct {
+	ID       uint64 `json:"id"`
+	Path     string `json:"path"` // from the top level, without a leading slash
+	ReadOnly bool   `json:"read_only,omitempty"`
+	Snapshot bool   `json:"snapshot,omitempty"` // made as a snapshot of another
+	Default  bool   `json:"default,omitempty"`
+}
+
+// Swap is a swap partition, volume or file.
+type Swap struct {
+	On    Ref    `json:"on,omitempty"`   // device, or "" for a file
+	File  string `json:"file,omitempty"` // absolute path
+	Size  Bytes  `json:"size"`
+	UUID  string `json:"uuid,omitempty"`
+	Label string `json:"label,omitempty"`
+}
+
+// Mount is where a recorded file system is mounted. Binds, network file
+// systems and pseudo file systems are not in this list, fstab keeps those.
+type Mount struct {
+	On        Ref    `json:"on"`
+	Target    string `json:"target"`              // absolute, "/" first in the list, parents before children
+	Subvolume string `json:"subvolume,omitempty"` // btrfs: path from the top level
+	Options   string `json:"options"`             // as mounted, comma separated
+	InFstab   bool   `json:"in_fstab"`
+}
