@@ -1,0 +1,69 @@
+package ui
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mkcdrec/mkcdrec/internal/fail"
+)
+
+func TestErrorHasItsHint(t *testing.T) {
+	err := fail.Hint(fail.New(fail.Refused, "disk vda holds the backup"), "choose another disk")
+	var out, errOut bytes.Buffer
+	p := &Printer{Out: &out, Err: &errOut, Now: time.Now}
+	p.Error(err)
+	if got, want := errOut.String(), "error: disk vda holds the backup\nhint:  choose another disk\n"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	p.JSON = true
+	p.Error(err)
+	var m map[string]any
+	if e := json.Unmarshal(out.Bytes(), &m); e != nil || m["event"] != "error" || m["kind"] != "refused" || m["exit_code"] != 4.0 {
+		t.Errorf("%v: %s", e, out.String())
+	}
+}
+
+func TestAskRefusesWithoutTerminal(t *testing.T) {
+	p := &Printer{Out: &bytes.Buffer{}, Err: &bytes.Buffer{}, In: strings.NewReader("yes\n"), Now: time.Now}
+	if _, err := p.Ask("erase?"); fail.KindOf(err) != fail.Refused {
+		t.Errorf("asked without a terminal: %v", err)
+	}
+	p.Asking = true
+	if s, err := p.Ask("erase?"); s != "yes" || err != nil {
+		t.Errorf("%q %v", s, err)
+	}
+	if _, err := p.Ask("again?"); err == nil {
+		t.Error("end of input counted as an answer")
+	}
+}
+
+func TestLine(t *testing.T) {
+	got := Line("backup", 512<<20, 1<<30, 100, 10*time.Second, 100)
+	if want := "backup  [##########----------]  50%  512 MiB  100 files  51.2 MiB/s  about 10 s left"; got != want {
+		t.Errorf("\n%q, want\n%q", got, want)
+	}
+	if l := Line("x", 2<<30, 1<<30, 0, time.Second, 80); !strings.Contains(l, "99%") {
+		t.Errorf("an exceeded estimate shows %q", l)
+	}
+	if l := Line(strings.Repeat("x", 200), 1, 1, 1, 1, 40); len(l) >= 40 {
+		t.Errorf("%d columns", len(l))
+	}
+}
+
+func TestSize(t *testing.T) {
+	for n, want := range map[int64]string{0: "0 B", 1023: "1023 B", 1024: "1.0 KiB", 1536: "1.5 KiB", 1<<20 - 1: "1.0 MiB", 700 << 20: "700 MiB", 1 << 40: "1.0 TiB"} {
+		if got := Size(n); got != want {
+			t.Errorf("%d: %q, want %q", n, got, want)
+		}
+	}
+}
+
+func TestExitCodes(t *testing.T) {
+	if fail.ExitCode(nil) != 0 || fail.ExitCode(errors.New("x")) != 1 || fail.ExitCode(fail.Hint(fail.New(fail.Damaged, "x"), "y")) != 5 {
+		t.Error("exit codes")
+	}
+}
