@@ -2,7 +2,6 @@ package machine
 
 import (
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 )
@@ -243,7 +242,7 @@ func (m *Machine) MountAt(target string) *Mount {
 // of a volume's group. A Ref that points at nothing has none.
 func (m *Machine) DisksUnder(r Ref) []Disk {
 	names := map[string]bool{}
-	m.collectDisks(r, names, 0)
+	m.collectDisks(r, names, map[Ref]bool{})
 	var out []Disk
 	for _, d := range m.Disks {
 		if names[d.Name] {
@@ -253,26 +252,28 @@ func (m *Machine) DisksUnder(r Ref) []Disk {
 	return out
 }
 
-// maxStack bounds how deep devices may lie on one another; a layout that was
-// tampered with could point in circles.
-const maxStack = 16
-
-func (m *Machine) collectDisks(r Ref, names map[string]bool, depth int) {
+// collectDisks looks at each Ref once: a layout that was tampered with could
+// point in circles.
+func (m *Machine) collectDisks(r Ref, names map[string]bool, seen map[Ref]bool) {
+	if seen[r] {
+		return
+	}
+	seen[r] = true
 	dev, err := m.Resolve(r)
-	if err != nil || depth > maxStack {
+	if err != nil {
 		return
 	}
 	if dev.Disk != nil {
 		names[dev.Disk.Name] = true
 		return
 	}
-	on := dev.Volume.Devices
-	if len(on) == 0 {
-		for _, p := range dev.Group.Physical {
-			on = append(slices.Clip(on), p.On)
+	if len(dev.Volume.Devices) > 0 {
+		for _, on := range dev.Volume.Devices {
+			m.collectDisks(on, names, seen)
 		}
+		return
 	}
-	for _, p := range on {
-		m.collectDisks(p, names, depth+1)
+	for _, p := range dev.Group.Physical {
+		m.collectDisks(p.On, names, seen)
 	}
 }
