@@ -1,0 +1,69 @@
+# mkcdrec - make CD recovery.  `make help` says what there is.
+#
+#   sudo make recovery   a recovery medium of this machine, verified, in ./out
+#   sudo make test       all tests
+
+SHELL   := /bin/bash
+GO      ?= $(shell command -v go || ls /usr/local/go/bin/go /usr/lib/go-*/bin/go 2>/dev/null | tail -n 1)
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+OUT     ?= out
+LDFLAGS := -s -w -X github.com/mkcdrec/mkcdrec/internal/cli.Version=$(VERSION)
+STATIC  := -tags netgo,osusergo -trimpath -ldflags '$(LDFLAGS) -linkmode external -extldflags "-static"'
+
+export GOFLAGS := -buildvcs=false
+
+.PHONY: help build recovery menu rescue test quick slow vm vm-grid bench check arm64 setup-build setup-medium setup-test clean
+
+help: ## this list
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+build: setup-build bin/mkcdrec ## the program, one static binary: bin/mkcdrec
+
+SOURCES := $(shell find cmd internal -name '*.go' -o -name '*.toml' 2>/dev/null) go.mod go.sum
+bin/mkcdrec: $(SOURCES)
+	@mkdir -p bin
+	CGO_ENABLED=1 $(GO) build $(STATIC) -o $@ ./cmd/mkcdrec
+
+arm64: ## compile for arm64 (without cgo)
+	CGO_ENABLED=0 GOARCH=arm64 $(GO) build -o /dev/null ./cmd/mkcdrec
+
+recovery: build setup-medium ## set up, build, make and verify a recovery medium of this machine in ./out
+	./bin/mkcdrec doctor
+	@mkdir -p $(OUT)
+	./bin/mkcdrec backup --out $(OUT) --exclude '$(abspath $(OUT))/*'
+	./bin/mkcdrec verify --latest $(OUT)
+
+menu: build setup-medium ## the numbered menu
+	./bin/mkcdrec
+
+rescue: build setup-medium ## a rescue medium without a backup, in ./out
+	@mkdir -p $(OUT)
+	./bin/mkcdrec rescue --out $(OUT)
+
+setup-build:
+	@GO='$(GO)' setup/build.sh
+setup-medium: bin/mkcdrec
+	@setup/medium.sh ./bin/mkcdrec
+setup-test:
+	@setup/test.sh
+
+test: setup-build setup-test check quick slow vm ## set up and pass every test
+
+check: arm64 ## format, vet
+	@test -z "$$(gofmt -l cmd internal test bench)" || { gofmt -l cmd internal test bench; echo 'gofmt would change these files'; exit 1; }
+	$(GO) vet ./...
+
+quick: build ## the quick tests
+	$(GO) test ./cmd/... ./internal/... ./test/script/...
+
+slow: build ## tests that boot media in a virtual machine, one after the other
+	MKCDREC_SLOW=1 MKCDREC_BINARY=$(abspath bin/mkcdrec) $(GO) test -p 1 -timeout 30m ./internal/medium/... ./internal/rescue/... ./internal/rescueinit/... ./internal/rehearse/...
+
+vm: build ## whole machines: backed up, disk replaced, restored from the medium, booted, compared
+	MKCDREC_VM=1 MKCDREC_BINARY=$(abspath bin/mkcdrec) $(GO) test -p 1 -v -timeout 55m ./test/vm/...
+
+bench: build ## speed, with other programs in the same run
+	$(GO) run ./bench
+
+clean: ## remove what was built; ./out stays
+	rm -rf bin

@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# What making a medium of this machine needs: the program itself knows, and says it by package name.
+set -euo pipefail
+. "$(dirname "$0")/packages.sh"
+
+packages=$("$1" doctor --packages)
+if [ -n "$packages" ]; then
+	# shellcheck disable=SC2086 # one word is one package
+	install_missing $packages
+fi
