@@ -1,0 +1,184 @@
+package rescue
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"path/filepath"
+	"time"
+
+	"github.com/mkcdrec/mkcdrec/internal/machine"
+	"github.com/mkcdrec/mkcdrec/internal/system"
+)
+
+// DefaultLevel is the zstd level of the initramfs: chosen by measurement, a
+// higher one costs seconds for each megabyte it saves.
+const DefaultLevel = 6
+
+// Result is a finished rescue system.
+type Result struct {
+	InitramfsPath string        `json:"initramfs"`
+	KernelPath    string        `json:"kernel"`
+	KernelVersion string        `json:"kernel_version"`
+	Size          machine.Bytes `json:"size"`          // of the initramfs
+	UnpackedSize  machine.Bytes `json:"unpacked_size"` // of its files
+	MemoryNeeded  machine.Bytes `json:"memory_needed"`
+	Modules       int           `json:"modules"`
+	Programs      []Installed   `json:"programs"`
+	Warnings      []string      `json:"warnings,omitempty"`
+}
+
+// Build gathers, checks and packs the rescue system of a machine into
+// WorkDir/initramfs.img. What it made besides is removed again.
+func Build(ctx context.Context, r system.Runner, m machine.Machine, o Options) (res Result, err error) {
+	if o.WorkDir == "" {
+		if o.WorkDir, err = os.MkdirTemp("/var/tmp", "mkcdrec-rescue-"); err != nil {
+			return res, fmt.Errorf("cannot make a work directory: %w", err)
+		}
+	}
+	c, err := Gather(ctx, r, m, o)
+	if err != nil {
+		return res, err
+	}
+	stage, err := os.MkdirTemp(o.WorkDir, "stage-")
+	if err != nil {
+		return res, fmt.Errorf("cannot make a stage for the rescue system: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(stage)) }()
+	if err := c.depmod(ctx, r, stage); err != nil {
+		return res, err
+	}
+	mtime := o.SourceDate
+	if mtime.IsZero() {
+		mtime = o.Identity.Made
+	}
+	if mtime.IsZero() {
+		mtime = time.Unix(0, 0)
+	}
+	o.progress("packing", 0, 0)
+	out := filepath.Join(o.WorkDir, "initramfs.img")
+	size, err := pack(ctx, out, c.Tree, mtime, o.Level)
+	if err != nil {
+		return res, err
+	}
+	return Result{
+		InitramfsPath: out, KernelPath: c.Tree.host(c.Kernel.Image), KernelVersion: c.Kernel.Version, Size: size, UnpackedSize: c.Tree.Size(),
+		Modules: len(c.Modules), Programs: c.Programs, Warnings: c.Warnings,
+	}, nil
+}
+
+// pack writes the initramfs under a temporary name and renames it when it is whole.
+func pack(ctx context.Context, out string, t *Tree, mtime time.Time, level int) (size machine.Bytes, err error) {
+	if level == 0 {
+		level = DefaultLevel
+	}
+	f, err := os.CreateTemp(filepath.Dir(out), ".initramfs-")
+	if err != nil {
+		return 0, fmt.Errorf("cannot write the initramfs: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(fmt.Errorf("cannot write the initramfs: %w", err), f.Close(), os.Remove(f.Name()))
+		}
+	}()
+	bw := bufio.NewWriterSize(f, 1<<20)
+	z, err := newCompressor(bw, level)
+	if err != nil {
+		return 0, err
+	}
+	if err := writeCpio(ctx, z, t.Entries(), mtime); err != nil {
+		return 0, errors.Join(err, z.Close())
+	}
+	if err := errors.Join(z.Close(), bw.Flush(), f.Chmod(0o600)); err != nil {
+		return 0, err
+	}
+	n, err := f.Seek(0, io.SeekEnd)
+	if err != nil {
+		return 0, err
+	}
+	if err := f.Close(); err != nil {
+		return 0, err
+	}
+	return machine.Bytes(n), os.Rename(f.Name(), out)
+}
+
+// stageEntries copies entries into a directory. Files are copied, not
+// linked: what runs there must not reach the machine's own.
+func stageEntries(dir string, entries []*Entry) error {
+	for _, e := range entries {
+		p := filepath.Join(dir, e.Path)
+		if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil {
+			return err
+		}
+		var err error
+		switch {
+		case e.Mode.IsDir():
+			err = os.MkdirAll(p, 0o755)
+		case e.Link != "":
+			err = os.Symlink(e.Link, p)
+		case e.Mode&os.ModeDevice != 0:
+		case e.Source != "":
+			err = copyFile(p, e.Source, e.Mode)
+		default:
+			err = os.WriteFile(p, e.Data, e.Mode.Perm()|0o200)
+		}
+		if err != nil {
+			return fmt.Errorf("cannot stage %s: %w", e.Path, err)
+		}
+	}
+	return nil
+}
+
+func copyFile(to, from string, mode os.FileMode) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, mode.Perm()|0o200)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	return errors.Join(err, out.Close())
+}
+
+// depmod makes the indexes of the chosen modules, in a stage of their own.
+func (c *Contents) depmod(ctx context.Context, r system.Runner, stage string) error {
+	root := filepath.Join(stage, "modules")
+	dir := path.Join("/lib/modules", c.Kernel.Version)
+	real, _, err := c.Tree.Resolve(dir)
+	if err != nil {
+		return err
+	}
+	var entries []*Entry
+	for _, e := range c.Tree.Entries() {
+		if len(e.Path) > len(real) && e.Path[:len(real)+1] == real+"/" {
+			moved := *e
+			moved.Path = dir + e.Path[len(real):]
+			entries = append(entries, &moved)
+		}
+	}
+	if err := stageEntries(root, entries); err != nil {
+		return err
+	}
+	if _, err := r.Run(ctx, system.Command{Name: "depmod", Args: []string{"-b", root, c.Kernel.Version}}); err != nil {
+		return fmt.Errorf("cannot index the kernel modules of the rescue system: %w", err)
+	}
+	made, err := filepath.Glob(filepath.Join(root, dir, "modules.*"))
+	if err != nil {
+		return err
+	}
+	for _, f := range made {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			return fmt.Errorf("cannot read what depmod wrote: %w", err)
+		}
+		c.Tree.AddData(path.Join(real, filepath.Base(f)), 0o644, b)
+	}
+	return nil
+}
