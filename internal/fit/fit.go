@@ -1,0 +1,211 @@
+// Package fit lays a recorded machine onto the disks that are here: it matches
+// disks, renames what lies on them, and grows or shrinks partitions, volume
+// groups and file systems to the new sizes. It is pure: machines in, machine
+// and explained choices out. It neither looks at disks nor writes to them, and
+// it never guesses: what is not unique is refused with the candidates' names.
+package fit
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/mkcdrec/mkcdrec/internal/fail"
+	"github.com/mkcdrec/mkcdrec/internal/machine"
+	"github.com/mkcdrec/mkcdrec/internal/plan"
+)
+
+// Wishes are what the administrator, or an answer file, demands of the result.
+type Wishes struct {
+	// Disks are the disks here that may be used: "serial:S", "wwn:W",
+	// "/dev/vda" or "vda". Empty: every disk that is not protected.
+	Disks []string
+	// Only demands that there is exactly one disk that could be used.
+	Only bool
+	// Map says which disk here takes the place of a recorded disk: kernel
+	// name when recorded -> kernel name here.
+	Map map[string]string
+	// Protected are kernel names of disks that are never used: the one with
+	// the medium and the one with the backup.
+	Protected []string
+	// GrowLargest gives new space in a volume group to its largest volume
+	// that can grow. Without it the space stays free in the group.
+	GrowLargest bool
+}
+
+// Onto fits the recorded machine onto the disks of this one. The result has
+// only the disks that are needed, under their names here, and everything on
+// them. Errors are of kind fail.Refused (not unique, protected, none here,
+// too small) or fail.Unsupported (cannot be laid out on such a disk).
+func Onto(recorded, here machine.Machine, w Wishes) (machine.Machine, []plan.Choice, error) {
+	out, err := clone(recorded)
+	if err != nil {
+		return machine.Machine{}, nil, err
+	}
+	needed, choices, err := keepNeeded(&out)
+	if err != nil {
+		return machine.Machine{}, nil, err
+	}
+	pairs, matched, err := match(needed, recorded, here, w)
+	if err != nil {
+		return machine.Machine{}, nil, err
+	}
+	choices = append(choices, matched...)
+	rename(&out, pairs)
+	f := fitter{m: &out, old: recorded, choices: choices, grown: map[string]bool{}, wishes: w}
+	for i := range out.Disks {
+		if err := f.disk(&out.Disks[i], pairs[i]); err != nil {
+			return machine.Machine{}, nil, err
+		}
+	}
+	for i := range out.VolumeGroups {
+		if err := f.group(&out.VolumeGroups[i]); err != nil {
+			return machine.Machine{}, nil, err
+		}
+	}
+	if err := f.fileSystems(); err != nil {
+		return machine.Machine{}, nil, err
+	}
+	return out, f.choices, nil
+}
+
+// clone copies a machine deeply, so that fitting never changes the recorded one.
+func clone(m machine.Machine) (machine.Machine, error) {
+	b, err := json.Marshal(m)
+	if err != nil {
+		return machine.Machine{}, fmt.Errorf("cannot copy the recorded layout: %w", err)
+	}
+	var out machine.Machine
+	if err := json.Unmarshal(b, &out); err != nil {
+		return machine.Machine{}, fmt.Errorf("cannot copy the recorded layout: %w", err)
+	}
+	return out, nil
+}
+
+// keepNeeded drops the disks and volume groups that hold nothing of the
+// backup: no mounted file system, no swap, no boot loader. What it drops is
+// named in the choices.
+func keepNeeded(m *machine.Machine) ([]machine.Disk, []plan.Choice, error) {
+	need, groups := map[string]bool{}, map[string]bool{}
+	mark := func(r machine.Ref) error {
+		if r == "" {
+			return nil
+		}
+		dev, err := m.Resolve(r)
+		if err != nil {
+			return fail.New(fail.Damaged, "the recorded layout contradicts itself: %w", err)
+		}
+		if dev.Group != nil {
+			groups[dev.Group.Name] = true
+			for _, p := range dev.Group.Physical {
+				for _, d := range m.DisksUnder(p.On) {
+					need[d.Name] = true
+				}
+			}
+		}
+		for _, d := range m.DisksUnder(r) {
+			need[d.Name] = true
+		}
+		return nil
+	}
+	var refs []machine.Ref
+	for _, mt := range m.Mounts {
+		refs = append(refs, mt.On)
+	}
+	for _, s := range m.Swaps {
+		refs = append(refs, s.On)
+	}
+	refs = append(refs, m.BootLoader.Disks...)
+	for _, r := range refs {
+		if err := mark(r); err != nil {
+			return nil, nil, err
+		}
+	}
+	if len(need) == 0 {
+		return nil, nil, fail.New(fail.Unsupported, "the recorded layout has no disk that holds anything of the backup")
+	}
+	var choices []plan.Choice
+	m.VolumeGroups = filter(m.VolumeGroups, func(g machine.VolumeGroup) bool {
+		for _, p := range g.Physical {
+			for _, d := range m.DisksUnder(p.On) {
+				groups[g.Name] = groups[g.Name] && need[d.Name]
+				// A group that lies only on disks that are made anew anyway is
+				// made anew, too, though the backup has no file of it.
+				if len(g.Physical) == 1 && need[d.Name] {
+					groups[g.Name] = true
+				}
+			}
+		}
+		if !groups[g.Name] {
+			choices = append(choices, plan.Choice{Subject: "volume group " + g.Name, Chosen: "left out", Why: "nothing of it is in the backup"})
+		}
+		return groups[g.Name]
+	})
+	m.Disks = filter(m.Disks, func(d machine.Disk) bool {
+		if !need[d.Name] && (d.Table != nil || len(d.Signatures) > 0) {
+			choices = append(choices, plan.Choice{Subject: "disk " + d.Name, Chosen: "left out", Why: "nothing of it is in the backup"})
+		}
+		return need[d.Name]
+	})
+	resolves := func(r machine.Ref) bool { _, err := m.Resolve(r); return err == nil }
+	m.FileSystems = filter(m.FileSystems, func(fs machine.FileSystem) bool { return resolves(fs.On) })
+	for _, fs := range m.FileSystems {
+		if len(m.MountsOn(fs.On)) == 0 {
+			choices = append(choices, plan.Choice{Subject: fmt.Sprintf("%s on %s", fs.Kind, fs.On.Body()), Chosen: "made empty",
+				Why: "it was not mounted, so the backup has no files of it"})
+		}
+	}
+	return m.Disks, choices, nil
+}
+
+func filter[T any](in []T, keep func(T) bool) []T {
+	var out []T
+	for _, v := range in {
+		if keep(v) {
+			out = append(out, v)
+		}
+	}
+	return out
+}
+
+// rename gives every disk of m the name of its new disk and rewrites all refs.
+func rename(m *machine.Machine, pairs []machine.Disk) {
+	names := map[string]string{}
+	for i, d := range m.Disks {
+		names[d.Name] = pairs[i].Name
+	}
+	ref := func(r *machine.Ref) {
+		switch r.Kind() {
+		case machine.RefDisk:
+			if n, ok := names[r.Body()]; ok {
+				*r = machine.DiskRef(n)
+			}
+		case machine.RefPart:
+			if d, num, ok := r.Part(); ok && names[d] != "" {
+				*r = machine.PartRef(names[d], num)
+			}
+		}
+	}
+	for i := range m.VolumeGroups {
+		g := &m.VolumeGroups[i]
+		for j := range g.Physical {
+			ref(&g.Physical[j].On)
+		}
+		for j := range g.Logical {
+			for k := range g.Logical[j].Devices {
+				ref(&g.Logical[j].Devices[k])
+			}
+		}
+	}
+	for i := range m.FileSystems {
+		ref(&m.FileSystems[i].On)
+	}
+	for i := range m.Swaps {
+		ref(&m.Swaps[i].On)
+	}
+	for i := range m.Mounts {
+		ref(&m.Mounts[i].On)
+	}
+	for i := range m.BootLoader.Disks {
+		ref(&m.BootLoader.Disks[i])
+	}
+}

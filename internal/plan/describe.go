@@ -1,0 +1,155 @@
+package plan
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/mkcdrec/mkcdrec/internal/machine"
+)
+
+// width is the line length of the text form.
+const width = 80
+
+// Describe writes the plan for people, at most 80 columns wide: what will be
+// erased, why these disks, then every step.
+func Describe(w io.Writer, p Plan) error {
+	var out strings.Builder
+	verb := "Restore"
+	if p.Clone {
+		verb = "Clone"
+	}
+	wrap(&out, "", fmt.Sprintf("%s %s from backup %s", verb, p.Host, p.Backup))
+	out.WriteString("\nThis will be ERASED:\n")
+	for _, e := range p.Erases {
+		d := e.Disk
+		line := fmt.Sprintf("%s, %s", d.Name, Size(d.Size))
+		if d.Model != "" {
+			line += ", " + d.Model
+		}
+		if d.Serial != "" {
+			line += ", serial " + d.Serial
+		}
+		wrap(&out, "  ", line)
+		for _, h := range e.Holds {
+			wrap(&out, "      ", h)
+		}
+		if len(e.Holds) == 0 {
+			wrap(&out, "      ", "empty")
+		}
+	}
+	if len(p.Choices) > 0 {
+		out.WriteString("\nWhy:\n")
+		for _, c := range p.Choices {
+			wrap(&out, "  ", fmt.Sprintf("%s: %s (%s)", c.Subject, c.Chosen, c.Why))
+		}
+	}
+	out.WriteString("\nSteps:\n")
+	for i, s := range p.Steps {
+		wrap(&out, fmt.Sprintf("  %2d  ", i+1), s.Text(p.Target))
+		for _, l := range s.details(p.Target) {
+			wrap(&out, "        ", l)
+		}
+	}
+	_, err := io.WriteString(w, out.String())
+	return err
+}
+
+// wrap writes text behind a prefix, broken at words; further lines are
+// indented below the first.
+func wrap(out *strings.Builder, prefix, text string) {
+	line := prefix
+	empty := true
+	for word := range strings.FieldsSeq(text) {
+		if !empty && len(line)+1+len(word) > width {
+			out.WriteString(line + "\n")
+			line, empty = strings.Repeat(" ", len(prefix)+2), true
+		}
+		if !empty {
+			line += " "
+		}
+		line += word
+		empty = false
+	}
+	out.WriteString(line + "\n")
+}
+
+// Text is one line about a step.
+func (s Step) Text(m machine.Machine) string {
+	on := s.Device.Body()
+	if d, err := m.Resolve(s.Device); err == nil {
+		on = d.Path
+		if d.Volume != nil {
+			on = "/dev/" + d.Group.Name + "/" + d.Volume.Name
+		}
+	}
+	switch s.Kind {
+	case Release:
+		return "release " + on
+	case Wipe:
+		return "wipe all signatures from " + on
+	case PartitionDisk:
+		return fmt.Sprintf("write a %s partition table with %d partitions to %s", strings.ToUpper(string(s.Table.Kind)), len(s.Table.Partitions), on)
+	case CreatePV:
+		return "make LVM physical volume " + on
+	case CreateVG:
+		return "make volume group " + s.VG.Name
+	case CreateLV:
+		return fmt.Sprintf("make volume %s, %s", on, Size(s.LV.Size))
+	case MakeFS:
+		return fmt.Sprintf("make %s on %s, %s, %s", s.FS.Kind, on, Size(s.FS.Size), s.Why)
+	case MakeSwap:
+		return fmt.Sprintf("make swap on %s, %s", on, Size(s.Swap.Size))
+	case Subvolumes:
+		return fmt.Sprintf("make the subvolumes of %s", on)
+	case MountFS:
+		return fmt.Sprintf("mount %s for %s", on, s.Mount.Target)
+	case Unpack:
+		return "unpack " + s.Why
+	case SwapFile:
+		return fmt.Sprintf("make swap file %s, %s", s.Swap.File, Size(s.Swap.Size))
+	case Identity:
+		return "adapt the system's configuration: " + s.Why
+	case Initramfs:
+		return "rebuild the initramfs, " + s.Why
+	case InstallLoader:
+		return fmt.Sprintf("install the boot loader (%s)", s.BootLoader.Kind)
+	case VerifyRestored:
+		return "verify " + s.Why
+	case UnmountAll:
+		return "unmount everything"
+	}
+	return string(s.Kind) + " " + on
+}
+
+// details are further lines about a step: the partitions of a table.
+func (s Step) details(m machine.Machine) []string {
+	if s.Kind != PartitionDisk {
+		return nil
+	}
+	d := m.Disk(s.Device.Body())
+	if d == nil {
+		return nil
+	}
+	var out []string
+	for _, p := range s.Table.Partitions {
+		out = append(out, fmt.Sprintf("%d  %-10s %s", p.Number, Size(d.Bytes(p.Size)), purpose(m, d.Name, p)))
+	}
+	return out
+}
+
+func purpose(m machine.Machine, disk string, p machine.Partition) string {
+	if p.Extended() {
+		return "extended"
+	}
+	if s := holds(m, machine.PartRef(disk, p.Number)); s != "" {
+		return s
+	}
+	switch p.Type {
+	case machine.TypeESP:
+		return "EFI system partition"
+	case machine.TypeBIOSBoot:
+		return "BIOS boot partition"
+	}
+	return "type " + p.Type
+}

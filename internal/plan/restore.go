@@ -1,0 +1,251 @@
+package plan
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/mkcdrec/mkcdrec/internal/fail"
+	"github.com/mkcdrec/mkcdrec/internal/machine"
+)
+
+// Version is the version of a plan's JSON form.
+const Version = 1
+
+// Info is what a plan has to know about the backup and the wishes.
+type Info struct {
+	Backup  string        // ID of the backup
+	Host    string        // whose backup it is
+	Entries int64         // paths in the backup
+	Content machine.Bytes // bytes of content to unpack
+	Clone   *CloneWishes  // not nil: this becomes another machine
+	// AnyFirmware accepts a machine that was started by other firmware than
+	// the recorded one (BIOS or UEFI).
+	AnyFirmware bool
+}
+
+// Restore makes the plan that turns the disks of fitted (see fit.Onto) into
+// the recorded machine. here is the machine as it is now: what its disks hold
+// is what will be lost. The error is of kind fail.Unsupported where the result
+// could not start here.
+func Restore(fitted machine.Machine, choices []Choice, here machine.Machine, info Info) (Plan, error) {
+	if err := firmwareFits(fitted, here, info); err != nil {
+		return Plan{}, err
+	}
+	b := builder{p: Plan{Version: Version, Backup: info.Backup, Host: info.Host, Clone: info.Clone != nil, Target: fitted, Choices: choices}}
+	for _, d := range fitted.Disks {
+		b.p.Erases = append(b.p.Erases, erased(here, d))
+	}
+	b.disks()
+	b.volumes()
+	b.fileSystems()
+	b.mounts()
+	b.system(info)
+	if err := Validate(b.p); err != nil {
+		return Plan{}, err
+	}
+	return b.p, nil
+}
+
+// firmwareFits refuses a machine whose firmware cannot start the result.
+func firmwareFits(fitted, here machine.Machine, info Info) error {
+	was, is := fitted.Firmware.Kind, here.Firmware.Kind
+	if was == "" || is == "" || was == is || fitted.BootLoader.Kind == machine.NoBootLoader || info.AnyFirmware {
+		return nil
+	}
+	return fail.Hint(fail.New(fail.Unsupported, "the recorded machine starts by %s, and this one was started by %s", was, is),
+		"start this medium by %s (a firmware setting), or use a machine that can", was)
+}
+
+type builder struct{ p Plan }
+
+// add appends a step and numbers it.
+func (b *builder) add(subject string, s Step) {
+	s.ID = fmt.Sprintf("%02d-%s", len(b.p.Steps)+1, s.Kind)
+	if subject != "" {
+		s.ID += "-" + slug(subject)
+	}
+	b.p.Steps = append(b.p.Steps, s)
+}
+
+// slug makes a subject fit for a step's ID.
+func slug(s string) string {
+	var w strings.Builder
+	for _, r := range strings.ToLower(s) {
+		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
+			w.WriteRune(r)
+		} else if t := w.String(); t != "" && !strings.HasSuffix(t, "-") {
+			w.WriteByte('-')
+		}
+	}
+	return strings.TrimSuffix(w.String(), "-")
+}
+
+func (b *builder) disks() {
+	for i, d := range b.p.Target.Disks {
+		b.add(d.Name, Step{Kind: Release, Device: machine.DiskRef(d.Name), Why: "nothing may use the disk while it is rewritten"})
+		b.add(d.Name, Step{Kind: Wipe, Device: machine.DiskRef(d.Name), Why: "leftover signatures would be found again",
+			Destroys: strings.Join(b.p.Erases[i].Holds, "; ")})
+		if d.Table != nil {
+			b.add(d.Name, Step{Kind: PartitionDisk, Device: machine.DiskRef(d.Name), Table: d.Table, Why: "as recorded"})
+		}
+	}
+}
+
+func (b *builder) volumes() {
+	for _, g := range b.p.Target.VolumeGroups {
+		for _, pv := range g.Physical {
+			b.add(string(pv.On), Step{Kind: CreatePV, Device: pv.On, PV: &pv, Why: "member of volume group " + g.Name})
+		}
+		b.add(g.Name, Step{Kind: CreateVG, VG: &g, Why: fmt.Sprintf("%d members", len(g.Physical))})
+		for _, lv := range g.Logical {
+			b.add(g.Name+"/"+lv.Name, Step{Kind: CreateLV, Device: machine.LVRef(g.Name, lv.Name), VG: &g, LV: &lv, Why: "as recorded"})
+		}
+	}
+}
+
+func (b *builder) fileSystems() {
+	for _, fs := range b.p.Target.FileSystems {
+		why := "not mounted when recorded; made empty"
+		if m := b.p.Target.MountsOn(fs.On); len(m) > 0 {
+			why = "for " + m[0].Target
+		}
+		b.add(string(fs.On), Step{Kind: MakeFS, Device: fs.On, FS: &fs, Why: why})
+		if fs.Kind == "btrfs" && slices.ContainsFunc(fs.Subvolumes, func(s machine.Subvolume) bool { return !s.Snapshot }) {
+			b.add(string(fs.On), Step{Kind: Subvolumes, Device: fs.On, FS: &fs, Why: "as recorded; snapshots are not made again"})
+		}
+	}
+	for _, s := range b.p.Target.Swaps {
+		if s.File == "" {
+			b.add(string(s.On), Step{Kind: MakeSwap, Device: s.On, Swap: &s, Why: "as recorded"})
+		}
+	}
+}
+
+// mounts adds the mounts, parents before children.
+func (b *builder) mounts() {
+	mounts := slices.Clone(b.p.Target.Mounts)
+	slices.SortStableFunc(mounts, func(x, y machine.Mount) int { return depth(x.Target) - depth(y.Target) })
+	for _, m := range mounts {
+		b.add(m.Target, Step{Kind: MountFS, Device: m.On, Mount: &m, Why: "to unpack into it"})
+	}
+}
+
+func depth(target string) int {
+	if target == "/" {
+		return 0
+	}
+	return strings.Count(target, "/")
+}
+
+func (b *builder) system(info Info) {
+	why := "the files"
+	if info.Entries > 0 {
+		why = fmt.Sprintf("%d paths, %s", info.Entries, Size(info.Content))
+	}
+	b.add("", Step{Kind: Unpack, Why: why})
+	for _, s := range b.p.Target.Swaps {
+		if s.File != "" {
+			b.add(s.File, Step{Kind: SwapFile, Swap: &s, Why: "swap files are not in the backup"})
+		}
+	}
+	why = "device names, where they changed"
+	if info.Clone != nil {
+		why = "a name, machine-id and ssh host keys of its own"
+	}
+	b.add("", Step{Kind: Identity, Clone: info.Clone, Why: why})
+	b.add("", Step{Kind: Initramfs, Why: "only if it lacks a driver that this machine needs"})
+	if bl := b.p.Target.BootLoader; bl.Kind != machine.NoBootLoader && bl.Kind != "" {
+		b.add(string(bl.Kind), Step{Kind: InstallLoader, BootLoader: &bl, Why: "so that the disk starts"})
+	}
+	b.add("", Step{Kind: VerifyRestored, Why: "against the catalogue of the backup"})
+	b.add("", Step{Kind: UnmountAll, Why: "so that everything is on the disk"})
+}
+
+// erased says what a target disk holds now.
+func erased(here machine.Machine, target machine.Disk) Erased {
+	e := Erased{Disk: target}
+	e.Disk.Table = nil
+	d := here.Disk(target.Name)
+	if d == nil {
+		e.Holds = []string{"unknown: the disk was not seen here"}
+		return e
+	}
+	e.Disk = *d
+	if d.Table == nil {
+		if s := holds(here, machine.DiskRef(d.Name)); s != "" {
+			e.Holds = append(e.Holds, s)
+		} else if len(d.Signatures) > 0 {
+			e.Holds = append(e.Holds, strings.Join(d.Signatures, ", "))
+		}
+		return e
+	}
+	for _, p := range d.Table.Partitions {
+		if p.Extended() {
+			continue
+		}
+		s := holds(here, machine.PartRef(d.Name, p.Number))
+		if s == "" {
+			s = "nothing that is known"
+		}
+		e.Holds = append(e.Holds, fmt.Sprintf("part %d: %s (%s)", p.Number, s, Size(d.Bytes(p.Size))))
+	}
+	if len(e.Holds) == 0 {
+		e.Holds = []string{"an empty partition table"}
+	}
+	return e
+}
+
+// holds describes what is on a device, or "".
+func holds(m machine.Machine, r machine.Ref) string {
+	if g := m.GroupOn(r); g != nil {
+		names := make([]string, 0, len(g.Logical))
+		for _, lv := range g.Logical {
+			names = append(names, lv.Name)
+		}
+		return fmt.Sprintf("LVM volume group %s with %s", g.Name, strings.Join(names, ", "))
+	}
+	if fs := m.FileSystemOn(r); fs != nil {
+		s := string(fs.Kind)
+		if fs.Label != "" {
+			s += " " + fs.Label
+		}
+		if mt := m.MountsOn(r); len(mt) > 0 {
+			s += " mounted on " + mt[0].Target
+		}
+		return s
+	}
+	if m.SwapOn(r) != nil {
+		return "swap"
+	}
+	return ""
+}
+
+// Confirmation is what has to be typed before the plan is carried out.
+func (p Plan) Confirmation() string {
+	words := []string{"erase"}
+	for _, e := range p.Erases {
+		words = append(words, e.Disk.Name)
+	}
+	return strings.Join(words, " ")
+}
+
+// Digest identifies what the plan does: the same for two plans with the same
+// backup, target and steps, whatever the disks held before. The journal of an
+// interrupted restore goes by it.
+func (p Plan) Digest() string {
+	p.Choices, p.Erases = nil, nil
+	p.Steps = slices.Clone(p.Steps)
+	for i := range p.Steps {
+		p.Steps[i].Destroys = ""
+	}
+	b, err := json.Marshal(p)
+	if err != nil { // a plan is plain data; this cannot happen
+		return ""
+	}
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:16])
+}

@@ -1,0 +1,132 @@
+package plan
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/mkcdrec/mkcdrec/internal/fail"
+	"github.com/mkcdrec/mkcdrec/internal/machine"
+)
+
+// Validate says whether a plan is consistent in itself: every device it names
+// is in its target, partitions lie on their disk without overlap, volumes fit
+// their group, file systems hold what was used, IDs are unique. The executor
+// refuses a plan that does not pass. The error is of kind fail.Refused.
+func Validate(p Plan) error {
+	if err := ValidateTarget(p.Target); err != nil {
+		return err
+	}
+	if len(p.Erases) == 0 {
+		return fail.New(fail.Refused, "the plan names no disk")
+	}
+	erased := map[string]bool{}
+	for _, e := range p.Erases {
+		if erased[e.Disk.Name] {
+			return fail.New(fail.Refused, "the plan uses disk %s twice", e.Disk.Name)
+		}
+		erased[e.Disk.Name] = true
+	}
+	ids := map[string]bool{}
+	for _, s := range p.Steps {
+		if ids[s.ID] {
+			return fail.New(fail.Refused, "the plan has two steps %s", s.ID)
+		}
+		ids[s.ID] = true
+		if s.Device == "" {
+			continue
+		}
+		if _, err := p.Target.Resolve(s.Device); err != nil {
+			return fail.New(fail.Refused, "step %s: %w", s.ID, err)
+		}
+		for _, d := range p.Target.DisksUnder(s.Device) {
+			if !erased[d.Name] {
+				return fail.New(fail.Refused, "step %s writes to disk %s, which the plan does not name as erased", s.ID, d.Name)
+			}
+		}
+	}
+	return nil
+}
+
+// ValidateTarget checks the machine that a plan is to make.
+func ValidateTarget(m machine.Machine) error {
+	for i := range m.Disks {
+		if err := validTable(&m.Disks[i]); err != nil {
+			return fail.New(fail.Refused, "disk %s: %w", m.Disks[i].Name, err)
+		}
+	}
+	for i := range m.VolumeGroups {
+		g := &m.VolumeGroups[i]
+		var room, used machine.Bytes
+		for _, pv := range g.Physical {
+			dev, err := m.Resolve(pv.On)
+			if err != nil {
+				return fail.New(fail.Refused, "volume group %s: %w", g.Name, err)
+			}
+			if pv.Size > dev.Size {
+				return fail.New(fail.Refused, "volume group %s: %s is larger than its device", g.Name, pv.On)
+			}
+			room += pv.Size
+		}
+		for _, lv := range g.Logical {
+			used += lv.Size
+		}
+		if used > room {
+			return fail.New(fail.Refused, "volume group %s: its volumes need %s, and it has %s", g.Name, Size(used), Size(room))
+		}
+	}
+	for _, fs := range m.FileSystems {
+		dev, err := m.Resolve(fs.On)
+		if err != nil {
+			return fail.New(fail.Refused, "file system: %w", err)
+		}
+		if fs.Size > dev.Size {
+			return fail.New(fail.Refused, "the %s on %s is larger than its device", fs.Kind, fs.On.Body())
+		}
+	}
+	for _, mt := range m.Mounts {
+		if m.FileSystemOn(mt.On) == nil {
+			return fail.New(fail.Refused, "nothing is to be made on %s, which is to be mounted on %s", mt.On, mt.Target)
+		}
+	}
+	if m.MountAt("/") == nil {
+		return fail.New(fail.Refused, "no root file system is recorded")
+	}
+	return nil
+}
+
+// validTable checks that partitions are on the disk and do not overlap.
+func validTable(d *machine.Disk) error {
+	if d.Table == nil {
+		return nil
+	}
+	end := d.Sectors(d.Size)
+	if d.Table.Kind == machine.GPT && d.Table.LastLBA > 0 {
+		end = d.Table.LastLBA + 1
+	}
+	parts := slices.Clone(d.Table.Partitions)
+	slices.SortStableFunc(parts, func(a, b machine.Partition) int { return cmp.Compare(a.Start, b.Start) })
+	var before, container *machine.Partition
+	for i := range parts {
+		p := &parts[i]
+		if p.Size <= 0 || p.Start <= 0 || p.Start+p.Size > end {
+			return fmt.Errorf("partition %d does not lie on the disk", p.Number)
+		}
+		if container != nil && p.Number >= 5 {
+			if p.Start <= container.Start || p.Start+p.Size > container.Start+container.Size {
+				return fmt.Errorf("logical partition %d is not inside the extended one", p.Number)
+			}
+		} else if container != nil && p.Start < container.Start+container.Size {
+			return fmt.Errorf("partitions %d and %d overlap", container.Number, p.Number)
+		}
+		if before != nil && p.Start < before.Start+before.Size {
+			return fmt.Errorf("partitions %d and %d overlap", before.Number, p.Number)
+		}
+		if p.Extended() {
+			container, before = p, nil
+			continue
+		}
+		before = p
+	}
+	return nil
+}
