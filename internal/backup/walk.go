@@ -1,0 +1,459 @@
+package backup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/mkcdrec/mkcdrec/internal/archive"
+	"github.com/mkcdrec/mkcdrec/internal/fail"
+	"github.com/mkcdrec/mkcdrec/internal/inode"
+	"golang.org/x/sys/unix"
+)
+
+// Sink takes what is walked, in order, from one goroutine: *archive.Writer.
+type Sink interface {
+	Add(e *archive.Entry, r io.Reader) error
+	AddBytes(e *archive.Entry, data []byte) error
+	Warn(path, problem string)
+}
+
+// WalkOptions say what is walked.
+type WalkOptions struct {
+	Root     string   // the live root: "/"
+	Mounts   []string // absolute mount points as seen within Root, "/" first, parents before children; nil: "/"
+	Exclude  []string // see CompilePatterns
+	Only     []string // absolute paths; nil: everything
+	Readers  int      // goroutines that read ahead; 0: two for each CPU
+	OnAdd    func(e *archive.Entry, done int64)
+	smallMax int64 // content up to this many bytes is read ahead; 0: 1 MiB
+	budget   int64 // bytes read ahead at most; 0: 64 MiB
+	plain    bool  // do not look beneath mounts (tests)
+}
+
+// walk is one run of Walk.
+type walk struct {
+	opt     WalkOptions
+	exclude *Patterns
+	only    only
+	names   names
+	mounts  map[string]bool // names of recorded mounts
+	devs    map[uint64]bool // st_dev of the roots of recorded mounts
+	ahead   atomic.Int64    // bytes read ahead
+	ordered chan *task
+	work    chan *task
+
+	mu    sync.Mutex
+	links map[linkKey]*link
+}
+
+type linkKey struct{ dev, ino uint64 }
+
+type link struct {
+	name string
+	left uint64 // names not seen yet
+}
+
+// task is one path on its way: the lister makes it, a reader fills it in, the
+// consumer adds it.
+type task struct {
+	parent *inode.Dir
+	base   string
+	name   string
+	self   *inode.Dir // a directory that the lister has open
+	kind   archive.Kind
+	listed string // problem of the lister with this path
+
+	done     chan struct{}
+	entry    *archive.Entry
+	nlink    uint64
+	skipped  bool   // content not read: the inode is in the archive already
+	buf      []byte // content read ahead
+	stream   *stream
+	vanished bool
+	err      error
+}
+
+// Walk walks the mounts and adds every path to the sink in a fixed order:
+// mount by mount, directories before their content, names sorted by bytes.
+// Unreadable, vanished and changed files are named there and do not end it.
+func Walk(ctx context.Context, sink Sink, opt WalkOptions) error {
+	w, err := newWalk(opt)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	roots, err := w.openRoots()
+	if err != nil {
+		return err
+	}
+	var listErr error
+	var group sync.WaitGroup
+	group.Go(func() {
+		defer close(w.ordered)
+		defer close(w.work)
+		for _, r := range roots {
+			if listErr == nil {
+				listErr = w.listRoot(ctx, r)
+			}
+			r.dir.Release()
+		}
+	})
+	for range w.opt.Readers {
+		group.Go(func() {
+			for t := range w.work {
+				w.fill(t, true)
+				close(t.done)
+			}
+		})
+	}
+	err = w.consume(ctx, sink)
+	cancel()
+	for t := range w.ordered { // after an error: give back what was opened
+		<-t.done
+		w.drop(t)
+	}
+	group.Wait()
+	if err == nil {
+		err = listErr
+	}
+	return err
+}
+
+func newWalk(opt WalkOptions) (*walk, error) {
+	if opt.Root == "" {
+		opt.Root = "/"
+	}
+	if len(opt.Mounts) == 0 {
+		opt.Mounts = []string{"/"}
+	}
+	if opt.Readers == 0 {
+		opt.Readers = 2 * runtime.GOMAXPROCS(0)
+	}
+	if opt.smallMax == 0 {
+		opt.smallMax = 1 << 20
+	}
+	if opt.budget == 0 {
+		opt.budget = 64 << 20
+	}
+	exclude := append([]string(nil), opt.Exclude...)
+	for _, m := range opt.Mounts {
+		exclude = append(exclude, path.Join(m, "lost+found")+"/*")
+	}
+	pat, err := CompilePatterns(exclude)
+	if err != nil {
+		return nil, err
+	}
+	w := &walk{
+		opt: opt, exclude: pat, only: newOnly(opt.Only), names: readNames(opt.Root),
+		mounts: map[string]bool{}, devs: map[uint64]bool{}, links: map[linkKey]*link{},
+		ordered: make(chan *task, 512), work: make(chan *task, 512),
+	}
+	for _, m := range opt.Mounts {
+		w.mounts[relative(m)] = true
+	}
+	return w, nil
+}
+
+func relative(target string) string {
+	if r := strings.TrimPrefix(path.Clean("/"+target), "/"); r != "" {
+		return r
+	}
+	return "."
+}
+
+// root is one mount to walk.
+type root struct {
+	name  string
+	dir   *inode.Dir
+	dev   uint64
+	mount uint64 // mount ID; 0: the kernel does not say (before 5.8)
+}
+
+func (w *walk) openRoots() ([]root, error) {
+	var roots []root
+	for _, m := range w.opt.Mounts {
+		name := relative(m)
+		if w.exclude.excludedWithin(name) || !w.only.wants(name) {
+			continue
+		}
+		fd, err := openMount(filepath.Join(w.opt.Root, name), w.opt.plain)
+		if err != nil {
+			for _, r := range roots {
+				r.dir.Release()
+			}
+			return nil, fail.Hint(fail.New(fail.Failed, "cannot open mount point %s: %w", m, err),
+				"is it still mounted, and are you root?")
+		}
+		r := root{name: name, dir: inode.NewDir(fd)}
+		r.dev, r.mount, _ = identify(fd)
+		w.devs[r.dev] = true
+		roots = append(roots, r)
+	}
+	return roots, nil
+}
+
+// openMount opens a mounted file system's root such that what lies beneath
+// further mounts is seen: through a private copy of the mount, without the
+// mounts in it, that nobody else sees and that ends with the descriptor
+// (open_tree(2), Linux 5.2, CAP_SYS_ADMIN). Otherwise the directory itself.
+func openMount(dir string, plain bool) (int, error) {
+	if !plain {
+		tree, err := unix.OpenTree(unix.AT_FDCWD, dir, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+		if err == nil {
+			defer unix.Close(tree)
+			if fd, err := inode.OpenDir(tree, "."); err == nil {
+				return fd, nil
+			}
+		}
+	}
+	return unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+}
+
+// identify gives st_dev and the mount ID of an open directory.
+func identify(fd int) (dev, mount uint64, err error) {
+	var sx unix.Statx_t
+	if err := unix.Statx(fd, "", unix.AT_EMPTY_PATH, unix.STATX_INO|unix.STATX_MNT_ID, &sx); err == nil {
+		if sx.Mask&unix.STATX_MNT_ID != 0 {
+			mount = sx.Mnt_id
+		}
+		return unix.Mkdev(sx.Dev_major, sx.Dev_minor), mount, nil
+	}
+	var st unix.Stat_t
+	err = unix.Fstat(fd, &st)
+	return st.Dev, 0, err
+}
+
+var errStopped = errors.New("stopped")
+
+func (w *walk) listRoot(ctx context.Context, r root) error {
+	err := w.list(ctx, r, nil, r.dir, "", r.name, archive.Dir)
+	if errors.Is(err, errStopped) {
+		return nil
+	}
+	return err
+}
+
+// list emits a directory and what is below it. It owns one reference of dir
+// only for the time of the call; the caller keeps its own.
+func (w *walk) list(ctx context.Context, r root, parent, dir *inode.Dir, base, name string, kind archive.Kind) error {
+	t := &task{base: base, name: name, self: dir.Hold(), kind: kind, done: make(chan struct{})}
+	if parent != nil {
+		t.parent = parent.Hold()
+	}
+	names, err := inode.ReadNames(dir.FD)
+	if err != nil {
+		t.listed = fmt.Sprintf("cannot read directory: %v", err)
+	}
+	if err := w.emit(ctx, t); err != nil {
+		return err
+	}
+	for _, n := range names {
+		child := n.Name
+		if name != "." {
+			child = name + "/" + n.Name
+		}
+		if w.exclude.Excluded(child) || !w.only.wants(child) {
+			continue
+		}
+		if err := w.listChild(ctx, r, dir, n, child); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *walk) listChild(ctx context.Context, r root, dir *inode.Dir, n inode.Name, name string) error {
+	t := &task{parent: dir, base: n.Name, name: name, done: make(chan struct{})}
+	if n.Type != unix.DT_DIR && n.Type != unix.DT_UNKNOWN {
+		dir.Hold()
+		return w.emit(ctx, t)
+	}
+	fd, err := openQuiet(dir.FD, n.Name, unix.O_DIRECTORY)
+	if err != nil {
+		if !errors.Is(err, unix.ENOTDIR) && !errors.Is(err, unix.ELOOP) && !errors.Is(err, unix.ENOENT) {
+			t.listed = fmt.Sprintf("cannot read directory: %v", err)
+		}
+		dir.Hold()
+		return w.emit(ctx, t)
+	}
+	sub := inode.NewDir(fd)
+	defer sub.Release()
+	dev, mount, err := identify(fd)
+	if err != nil {
+		return fmt.Errorf("cannot stat /%s: %w", name, err)
+	}
+	foreign := mount != r.mount || r.mount == 0 && dev != r.dev
+	switch {
+	case w.mounts[name]:
+		// Its entry is the root of the file system mounted there, which comes later.
+		if !foreign && hides(fd, 4) {
+			t.listed = "files hidden beneath this mount point are not in the backup"
+			t.kind = covered
+			t.self = sub.Hold()
+			dir.Hold()
+			return w.emit(ctx, t)
+		}
+		return nil
+	case foreign:
+		t.self = sub.Hold()
+		dir.Hold()
+		return w.emit(ctx, t)
+	case dev == r.dev:
+		return w.list(ctx, r, dir, sub, n.Name, name, archive.Dir)
+	case w.devs[dev]:
+		// A subvolume that is walked where it is mounted.
+		t.kind, t.self = archive.Subvolume, sub.Hold()
+		dir.Hold()
+		return w.emit(ctx, t)
+	}
+	inner := r
+	inner.dev = dev
+	return w.list(ctx, inner, dir, sub, n.Name, name, archive.Subvolume)
+}
+
+// covered marks a task that is only a warning, not an entry.
+const covered archive.Kind = "covered"
+
+// hides says whether anything but empty directories lies below a directory.
+func hides(fd, depth int) bool {
+	names, err := inode.ReadNames(fd)
+	if err != nil || depth == 0 {
+		return len(names) > 0
+	}
+	for _, n := range names {
+		sub, err := inode.OpenDir(fd, n.Name)
+		if err != nil {
+			return true
+		}
+		found := hides(sub, depth-1)
+		_ = unix.Close(sub)
+		if found {
+			return true
+		}
+	}
+	return false
+}
+
+func (w *walk) emit(ctx context.Context, t *task) error {
+	select {
+	case w.ordered <- t:
+	case <-ctx.Done():
+		w.drop(t)
+		return errStopped
+	}
+	w.work <- t // readers run until it is closed
+	return nil
+}
+
+// consume adds the tasks to the sink in their order.
+func (w *walk) consume(ctx context.Context, sink Sink) error {
+	var done int64
+	for t := range w.ordered {
+		<-t.done
+		if err := ctx.Err(); err != nil {
+			w.drop(t)
+			return err
+		}
+		n, err := w.add(t, sink)
+		w.drop(t)
+		if err != nil {
+			return err
+		}
+		done += n
+		if w.opt.OnAdd != nil && t.entry != nil {
+			w.opt.OnAdd(t.entry, done)
+		}
+	}
+	return ctx.Err()
+}
+
+// add gives one task to the sink; n is how many bytes of content it had.
+func (w *walk) add(t *task, sink Sink) (n int64, err error) {
+	if t.kind == covered {
+		sink.Warn(t.name, t.listed)
+		return 0, nil
+	}
+	if t.skipped && !w.linked(t) {
+		w.fill(t, false) // its first name went out of the table meanwhile
+	}
+	switch {
+	case t.vanished:
+		sink.Warn(t.name, "vanished before it was read")
+		return 0, nil
+	case t.err != nil:
+		sink.Warn(t.name, t.err.Error())
+		return 0, nil
+	}
+	e := t.entry
+	if first, ok := w.link(t); ok {
+		e.Kind, e.Link, e.Size, e.Sparse, e.Problem = archive.Hardlink, first, 0, nil, ""
+		return 0, sink.Add(e, nil)
+	}
+	if e.Kind != archive.File || e.Unreadable {
+		return 0, sink.Add(e, nil)
+	}
+	if t.stream != nil {
+		err = sink.Add(e, t.stream)
+		return t.stream.total, err
+	}
+	n = int64(len(t.buf))
+	return n, sink.AddBytes(e, t.buf)
+}
+
+func (w *walk) linked(t *task) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	_, ok := w.links[linkKey{t.entry.Dev, t.entry.Inode}]
+	return ok
+}
+
+// link gives the first name of an inode that is in the archive already, and
+// keeps the name of one that is now added and has further names.
+func (w *walk) link(t *task) (string, bool) {
+	e := t.entry
+	if t.nlink < 2 || e.Kind == archive.Dir || e.Kind == archive.Subvolume || e.Kind == archive.Socket || e.Unreadable {
+		return "", false
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	key := linkKey{e.Dev, e.Inode}
+	l, ok := w.links[key]
+	if !ok {
+		w.links[key] = &link{name: e.Name, left: t.nlink - 1}
+		return "", false
+	}
+	if l.left--; l.left == 0 {
+		delete(w.links, key) // all its names were met: the table stays small
+	}
+	return l.name, true
+}
+
+// drop gives back what a task holds.
+func (w *walk) drop(t *task) {
+	if t.stream != nil {
+		_ = unix.Close(t.stream.fd)
+		t.stream = nil
+	}
+	if t.buf != nil {
+		w.ahead.Add(-int64(cap(t.buf)))
+		putBuffer(t.buf)
+		t.buf = nil
+	}
+	if t.self != nil {
+		t.self.Release()
+		t.self = nil
+	}
+	if t.parent != nil {
+		t.parent.Release()
+		t.parent = nil
+	}
+}

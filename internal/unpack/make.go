@@ -1,0 +1,384 @@
+package unpack
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"sort"
+	"strings"
+
+	"github.com/mkcdrec/mkcdrec/internal/archive"
+	"github.com/mkcdrec/mkcdrec/internal/inode"
+	"golang.org/x/sys/unix"
+)
+
+// make makes one path that is not a directory, replacing what is there.
+func (u *unpacker) make(j *job) error {
+	err := u.create(j)
+	if errors.Is(err, unix.EEXIST) {
+		if err := remove(j.dir.FD, j.base); err != nil {
+			return err
+		}
+		err = u.create(j)
+	}
+	return err
+}
+
+func (u *unpacker) create(j *job) error {
+	e := j.e
+	var err error
+	switch e.Kind {
+	case archive.File:
+		return u.file(j)
+	case archive.Symlink:
+		err = unix.Symlinkat(e.Link, j.dir.FD, j.base)
+	case archive.FIFO:
+		err = unix.Mknodat(j.dir.FD, j.base, unix.S_IFIFO|0o600, 0)
+	case archive.CharDev:
+		err = unix.Mknodat(j.dir.FD, j.base, unix.S_IFCHR|0o600, int(unix.Mkdev(e.DevMajor, e.DevMinor)))
+	case archive.BlockDev:
+		err = unix.Mknodat(j.dir.FD, j.base, unix.S_IFBLK|0o600, int(unix.Mkdev(e.DevMajor, e.DevMinor)))
+	}
+	if err != nil {
+		return fmt.Errorf("cannot make %s: %w", e.Kind, err)
+	}
+	return u.metaAt(j.dir.FD, j.base, e)
+}
+
+func (u *unpacker) file(j *job) error {
+	e := j.e
+	fd, err := unix.Openat(j.dir.FD, j.base, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return fmt.Errorf("cannot make file: %w", err)
+	}
+	defer unix.Close(fd)
+	var problems []error
+	if e.Flags&inode.Early != 0 {
+		problems = append(problems, inode.SetFlags(fd, e.Flags, inode.Early))
+	}
+	if err := u.content(j, fd); err != nil {
+		if errors.Is(err, errContent) {
+			problems = append(problems, err) // keep what there is, and say so
+		} else {
+			return err
+		}
+	}
+	u.files.Add(1)
+	problems = append(problems, u.metaFD(fd, e))
+	return errors.Join(problems...)
+}
+
+// errContent is wrapped when the content is not what the catalogue says.
+var errContent = errors.New("content is damaged")
+
+// content writes the content with its holes, and checks its hash.
+func (u *unpacker) content(j *job, fd int) error {
+	e := j.e
+	w := &writer{fd: fd, size: e.Size, extents: []archive.Extent{{Length: e.Size}}}
+	if e.Sparse != nil {
+		if err := checkExtents(e); err != nil {
+			return err
+		}
+		w.extents = e.Sparse
+	}
+	if e.Hash != [32]byte{} {
+		w.hash = sha256.New()
+	}
+	if e.Sparse == nil && u.opt.Preallocate > 0 && e.Size >= u.opt.Preallocate && e.Flags&inode.FlagNocow == 0 {
+		if err := unix.Fallocate(fd, unix.FALLOC_FL_KEEP_SIZE, 0, e.Size); errors.Is(err, unix.ENOSPC) {
+			return fmt.Errorf("cannot reserve %d bytes: %w", e.Size, err)
+		}
+	}
+	if e.Sparse != nil {
+		if err := unix.Ftruncate(fd, e.Size); err != nil {
+			return fmt.Errorf("cannot set size: %w", err)
+		}
+	}
+	if j.item.Data != nil {
+		if err := w.write(j.item.Data); err != nil {
+			return err
+		}
+	}
+	for b := range j.rest() {
+		err := w.write(b)
+		giveBack(b)
+		if err != nil {
+			return err
+		}
+	}
+	u.bytes.Add(w.done)
+	if p := j.failed.Load(); p != nil {
+		return fmt.Errorf("%w: %w", errContent, *p)
+	}
+	return u.check(w, e)
+}
+
+func (u *unpacker) check(w *writer, e *archive.Entry) error {
+	if w.more || w.i < len(w.extents) && !(w.i == len(w.extents)-1 && w.at == w.extents[w.i].Length) {
+		return fmt.Errorf("%w: the archive has %d bytes of it, not the size recorded", errContent, w.done)
+	}
+	if w.hash == nil {
+		return nil
+	}
+	w.zeros(e.Size)
+	u.checked.Add(1)
+	if [32]byte(w.hash.Sum(nil)) != e.Hash {
+		return fmt.Errorf("%w: SHA-256 differs from the catalogue", errContent)
+	}
+	return nil
+}
+
+func checkExtents(e *archive.Entry) error {
+	at := int64(0)
+	for _, x := range e.Sparse {
+		if x.Offset < at || x.Length < 0 || x.Offset > e.Size || x.Length > e.Size-x.Offset {
+			return fmt.Errorf("%w: its list of extents is not in order", errContent)
+		}
+		at = x.Offset + x.Length
+	}
+	return nil
+}
+
+// writer puts a run of bytes into the extents of a file.
+type writer struct {
+	fd      int
+	size    int64
+	extents []archive.Extent
+	i       int   // current extent
+	at      int64 // bytes of it that were written
+	done    int64
+	more    bool // there was more than the extents hold
+	hash    hash.Hash
+	hashed  int64 // position in the file up to which it was hashed
+}
+
+func (w *writer) write(b []byte) error {
+	for len(b) > 0 {
+		for w.i < len(w.extents) && w.at == w.extents[w.i].Length {
+			w.i, w.at = w.i+1, 0
+		}
+		if w.i == len(w.extents) {
+			w.more = true
+			return nil
+		}
+		x := w.extents[w.i]
+		p := b[:min(int64(len(b)), x.Length-w.at)]
+		pos := x.Offset + w.at
+		for off := 0; off < len(p); {
+			n, err := unix.Pwrite(w.fd, p[off:], pos+int64(off))
+			if err != nil && !errors.Is(err, unix.EINTR) {
+				return fmt.Errorf("cannot write: %w", err)
+			}
+			off += max(n, 0)
+		}
+		if w.hash != nil {
+			w.zeros(pos)
+			w.hash.Write(p)
+			w.hashed += int64(len(p))
+		}
+		w.at += int64(len(p))
+		w.done += int64(len(p))
+		b = b[len(p):]
+	}
+	return nil
+}
+
+var zeroes [64 << 10]byte
+
+// zeros hashes a hole up to a position.
+func (w *writer) zeros(to int64) {
+	for w.hashed < to {
+		n := min(to-w.hashed, int64(len(zeroes)))
+		w.hash.Write(zeroes[:n])
+		w.hashed += n
+	}
+}
+
+// metaFD sets everything of an open file or directory: owner, then mode
+// (chown clears setuid), then attributes (chown clears capabilities, chmod
+// changes an ACL's mask), then times, then flags.
+func (u *unpacker) metaFD(fd int, e *archive.Entry) error {
+	var errs []error
+	if !u.opt.NoOwner {
+		errs = append(errs, named("owner", unix.Fchown(fd, int(e.UID), int(e.GID))))
+	}
+	errs = append(errs, named("mode", unix.Fchmod(fd, u.mode(e))))
+	for _, n := range sorted(e.Xattrs) {
+		if u.wanted(n) {
+			errs = append(errs, named("attribute "+n, unix.Fsetxattr(fd, n, []byte(e.Xattrs[n]), 0)))
+		}
+	}
+	return u.timesAndFlags(fd, e, errs)
+}
+
+func (u *unpacker) timesAndFlags(fd int, e *archive.Entry, errs []error) error {
+	ts := [2]unix.Timespec{inode.Timespec(e.ATime), inode.Timespec(e.MTime)}
+	errs = append(errs, named("times", futimens(fd, &ts)))
+	flags := e.Flags &^ inode.Early
+	if u.opt.NoOwner {
+		flags &^= inode.Locking | inode.FlagJournalData
+	}
+	if dir := e.Kind == archive.Dir || e.Kind == archive.Subvolume; dir {
+		flags |= e.Flags & (inode.Early &^ inode.FlagCasefold)
+	} else if flags&inode.Locking != 0 {
+		// Its further names are made first.
+		flags &^= inode.Locking
+		u.mu.Lock()
+		u.locked = append(u.locked, e)
+		u.mu.Unlock()
+	}
+	if flags != 0 {
+		errs = append(errs, inode.SetFlags(fd, flags, flags))
+	}
+	return errors.Join(errs...)
+}
+
+// metaAt is metaFD for what cannot or must not be opened.
+func (u *unpacker) metaAt(dirfd int, base string, e *archive.Entry) error {
+	var errs []error
+	if !u.opt.NoOwner {
+		errs = append(errs, named("owner", unix.Fchownat(dirfd, base, int(e.UID), int(e.GID), unix.AT_SYMLINK_NOFOLLOW)))
+	}
+	if e.Kind != archive.Symlink { // made a moment ago by us, so no symbolic link is followed
+		errs = append(errs, named("mode", unix.Fchmodat(dirfd, base, u.mode(e), 0)))
+	}
+	for _, n := range sorted(e.Xattrs) {
+		if u.wanted(n) {
+			errs = append(errs, named("attribute "+n, unix.Lsetxattr(inode.ProcPath(dirfd, base), n, []byte(e.Xattrs[n]), 0)))
+		}
+	}
+	ts := []unix.Timespec{inode.Timespec(e.ATime), inode.Timespec(e.MTime)}
+	errs = append(errs, named("times", unix.UtimesNanoAt(dirfd, base, ts, unix.AT_SYMLINK_NOFOLLOW)))
+	return errors.Join(errs...)
+}
+
+func (u *unpacker) mode(e *archive.Entry) uint32 {
+	if u.opt.NoOwner {
+		return e.Mode &^ 0o6000 // another owner's setuid is not ours to give
+	}
+	return e.Mode
+}
+
+// wanted says whether an attribute can be set: a user may set user.* and ACLs.
+func (u *unpacker) wanted(name string) bool {
+	return !u.opt.NoOwner || strings.HasPrefix(name, "user.")
+}
+
+func named(what string, err error) error {
+	if err != nil {
+		return fmt.Errorf("cannot set %s: %w", what, err)
+	}
+	return nil
+}
+
+func sorted(m map[string]string) []string {
+	if len(m) == 0 {
+		return nil
+	}
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	sort.Strings(keys)
+	return keys
+}
+
+// finish makes the hard links, then sets what must be last: locking flags of
+// files, and everything of the directories, from the bottom up.
+func (u *unpacker) finish(ctx context.Context) error {
+	for _, e := range u.links {
+		if err := u.hardlink(e); err != nil {
+			u.problem(e.Name, err)
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	for _, e := range u.locked {
+		if err := u.lock(e); err != nil {
+			u.problem(e.Name, err)
+		}
+	}
+	// Deepest first; among equals the later one in the archive wins.
+	sort.SliceStable(u.dirs, func(i, k int) bool { return depth(u.dirs[i].Name) > depth(u.dirs[k].Name) })
+	for _, e := range u.dirs {
+		if err := u.finishDir(e); err != nil {
+			u.problem(e.Name, err)
+		}
+	}
+	return u.fatal()
+}
+
+func depth(name string) int {
+	if name == "." {
+		return 0
+	}
+	return 1 + strings.Count(name, "/")
+}
+
+func (u *unpacker) hardlink(e *archive.Entry) error {
+	if err := inode.CheckName(e.Link); err != nil || e.Link == "." {
+		return fmt.Errorf("cannot link to %q: %w", e.Link, inode.ErrName)
+	}
+	from, fromBase, err := u.tree.Parent(e.Link)
+	if err != nil {
+		return fmt.Errorf("cannot link to %s: %w", e.Link, err)
+	}
+	defer from.Release()
+	to, toBase, err := u.parent(e.Name)
+	if err != nil {
+		return fmt.Errorf("cannot open its directory: %w", err)
+	}
+	defer to.Release()
+	link := func() error { return unix.Linkat(from.FD, fromBase, to.FD, toBase, 0) }
+	err = link()
+	if errors.Is(err, unix.EEXIST) {
+		var a, b unix.Stat_t
+		if unix.Fstatat(from.FD, fromBase, &a, unix.AT_SYMLINK_NOFOLLOW) == nil &&
+			unix.Fstatat(to.FD, toBase, &b, unix.AT_SYMLINK_NOFOLLOW) == nil && a.Ino == b.Ino && a.Dev == b.Dev {
+			return nil
+		}
+		if err := remove(to.FD, toBase); err != nil {
+			return err
+		}
+		err = link()
+	}
+	if err != nil {
+		return fmt.Errorf("cannot link to %s: %w", e.Link, err)
+	}
+	return nil
+}
+
+func (u *unpacker) lock(e *archive.Entry) error {
+	dir, base, err := u.tree.Parent(e.Name)
+	if err != nil {
+		return err
+	}
+	defer dir.Release()
+	fd, err := unix.Openat(dir.FD, base, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOATIME, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	return inode.SetFlags(fd, e.Flags, e.Flags&inode.Locking)
+}
+
+func (u *unpacker) finishDir(e *archive.Entry) error {
+	dir, err := u.tree.Dir(e.Name)
+	if err != nil {
+		return fmt.Errorf("cannot open directory: %w", err)
+	}
+	defer dir.Release()
+	have, err := inode.Xattrs(dir.FD)
+	if err != nil {
+		return err
+	}
+	for n := range have { // of an earlier run, or of mkfs
+		if _, keep := e.Xattrs[n]; !keep && !strings.HasPrefix(n, "system.") || n == "system.posix_acl_access" && !keep {
+			_ = unix.Fremovexattr(dir.FD, n)
+		}
+	}
+	return u.metaFD(dir.FD, e)
+}

@@ -1,0 +1,416 @@
+// Package unpack puts the paths of an archive onto mounted file systems, with
+// everything a path has. Nothing outside the target directory is touched,
+// whatever the archive says: every path is reached one component at a time
+// without following symbolic links. It neither reads archives (archive), nor
+// makes or mounts file systems (restore).
+package unpack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"io"
+	"iter"
+	"path"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/mkcdrec/mkcdrec/internal/archive"
+	"github.com/mkcdrec/mkcdrec/internal/fail"
+	"github.com/mkcdrec/mkcdrec/internal/inode"
+	"golang.org/x/sys/unix"
+)
+
+// Options say how to unpack. The zero value unpacks everything as root.
+type Options struct {
+	// Select picks entries; nil: all. Directories that lead to a selected
+	// path are made if they are missing.
+	Select  func(e *archive.Entry) bool
+	NoOwner bool // do not set owners, nor what only root may set (for extract by a user)
+	Workers int  // writers; 0: two for each CPU
+	// MakeSubvolume makes a btrfs subvolume called name in the open directory
+	// dirfd; nil: an ordinary directory is made.
+	MakeSubvolume func(dirfd int, name string) error
+	// OnPath is called for each path from one goroutine; done is the content
+	// in bytes so far.
+	OnPath func(e *archive.Entry, done int64)
+	// Preallocate files from this size on; 0: 8 MiB; negative: never.
+	Preallocate int64
+}
+
+// Problem is what went wrong with one path.
+type Problem struct {
+	Path string
+	Err  error
+}
+
+// Report says what was done. Every path that is not exactly as the archive
+// has it is among the Problems.
+type Report struct {
+	Paths    int64
+	Files    int64
+	Bytes    int64 // content written
+	Sockets  int64 // left out, their owners make them anew
+	Checked  int64 // files whose content hash was compared
+	Problems []Problem
+}
+
+// Run unpacks the items into the directory target, which may hold mounted
+// file systems and the remains of an interrupted run. The error is for what
+// ended it: a damaged archive, no space, ctx. Problems of single paths are in
+// the report, which is valid in every case.
+func Run(ctx context.Context, items iter.Seq2[*archive.Item, error], target string, opt Options) (Report, error) {
+	if opt.Workers <= 0 {
+		opt.Workers = 2 * runtime.GOMAXPROCS(0)
+	}
+	if opt.Preallocate == 0 {
+		opt.Preallocate = 8 << 20
+	}
+	tree, err := inode.OpenTree(target)
+	if err != nil {
+		return Report{}, fail.New(fail.Failed, "cannot unpack: %w", err)
+	}
+	defer tree.Close()
+	u := &unpacker{opt: opt, tree: tree, jobs: make(chan *job, 256), seed: maphash.MakeSeed(), seen: map[uint64]struct{}{}}
+	var workers sync.WaitGroup
+	for range opt.Workers {
+		workers.Go(u.worker)
+	}
+	err = u.read(ctx, items)
+	close(u.jobs)
+	workers.Wait()
+	if err == nil {
+		err = u.fatal()
+	}
+	if err == nil {
+		err = u.finish(ctx)
+	}
+	u.report.Files, u.report.Bytes, u.report.Checked = u.files.Load(), u.bytes.Load(), u.checked.Load()
+	return u.report, err
+}
+
+type unpacker struct {
+	opt  Options
+	tree *inode.Tree
+	jobs chan *job
+	busy sync.WaitGroup // jobs that are not finished
+
+	seed maphash.Seed
+	seen map[uint64]struct{} // names met so far
+
+	dirs  []*archive.Entry // in the order of the archive
+	links []*archive.Entry
+
+	files, bytes, checked atomic.Int64
+
+	mu     sync.Mutex
+	locked []*archive.Entry // get FS_IMMUTABLE_FL, FS_APPEND_FL at the end
+	report Report
+	ended  error
+}
+
+// job is one path for a worker. Content comes as data, or as chunks from
+// the goroutine that reads the archive.
+type job struct {
+	dir    *inode.Dir
+	base   string
+	e      *archive.Entry
+	item   *archive.Item
+	chunks chan []byte
+	failed atomic.Pointer[error] // the archive broke off within the content
+}
+
+func (u *unpacker) problem(name string, err error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.report.Problems = append(u.report.Problems, Problem{name, err})
+	if u.ended == nil && (errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) || errors.Is(err, unix.EROFS)) {
+		u.ended = fail.Hint(fail.New(fail.Failed, "cannot unpack %s: %w", name, err),
+			"the target file system is too small or cannot be written; make room and start again, what is there is kept")
+	}
+}
+
+func (u *unpacker) fatal() error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.ended
+}
+
+// read takes the items in the order of the archive: directories are made
+// here, all else goes to the workers.
+func (u *unpacker) read(ctx context.Context, items iter.Seq2[*archive.Item, error]) error {
+	for item, err := range items {
+		if err != nil {
+			return err
+		}
+		if err := ctx.Err(); err != nil {
+			item.Release()
+			return err
+		}
+		if err := u.fatal(); err != nil {
+			item.Release()
+			return err
+		}
+		e := item.Entry
+		if item.Lost != nil {
+			u.problem(e.Name, item.Lost)
+			item.Release()
+			continue
+		}
+		if u.opt.Select != nil && !u.opt.Select(e) {
+			item.Release()
+			continue
+		}
+		if err := u.take(item); err != nil {
+			return err
+		}
+		if u.opt.OnPath != nil {
+			u.opt.OnPath(e, u.bytes.Load())
+		}
+	}
+	return ctx.Err()
+}
+
+func (u *unpacker) take(item *archive.Item) error {
+	e := item.Entry
+	if err := inode.CheckName(e.Name); err != nil {
+		u.problem(e.Name, err)
+		item.Release()
+		return nil
+	}
+	u.report.Paths++
+	h := maphash.String(u.seed, e.Name)
+	if _, twice := u.seen[h]; twice {
+		u.busy.Wait() // so that the later one wins
+		u.problem(e.Name, errors.New("is in the archive twice; the later one counts"))
+	}
+	u.seen[h] = struct{}{}
+	switch e.Kind {
+	case archive.Dir, archive.Subvolume:
+		item.Release()
+		u.makeDir(e)
+	case archive.Socket:
+		item.Release()
+		u.report.Sockets++
+	case archive.Hardlink:
+		item.Release()
+		u.links = append(u.links, e)
+	case archive.File:
+		if e.Unreadable {
+			item.Release()
+			u.problem(e.Name, errors.New("has no content in the backup: "+e.Problem))
+			return nil
+		}
+		return u.send(item)
+	case archive.Symlink, archive.FIFO, archive.CharDev, archive.BlockDev:
+		return u.send(item)
+	default:
+		item.Release()
+		u.problem(e.Name, fmt.Errorf("unknown kind %q", e.Kind))
+	}
+	return nil
+}
+
+// parent opens the directory of a name, and makes directories that are
+// missing in the archive or were not selected.
+func (u *unpacker) parent(name string) (*inode.Dir, string, error) {
+	d, base, err := u.tree.Parent(name)
+	if err == nil || !errors.Is(err, unix.ENOENT) {
+		return d, base, err
+	}
+	up := path.Dir(name)
+	above, upBase, err := u.parent(up)
+	if err != nil {
+		return nil, "", err
+	}
+	err = unix.Mkdirat(above.FD, upBase, 0o755)
+	above.Release()
+	if err != nil && !errors.Is(err, unix.EEXIST) {
+		return nil, "", err
+	}
+	return u.tree.Parent(name)
+}
+
+// send gives an item to a worker and, for large content, feeds it.
+func (u *unpacker) send(item *archive.Item) error {
+	e := item.Entry
+	dir, base, err := u.parent(e.Name)
+	if err != nil {
+		item.Release()
+		u.problem(e.Name, fmt.Errorf("cannot open its directory: %w", err))
+		return nil
+	}
+	j := &job{dir: dir, base: base, e: e, item: item}
+	if item.Content != nil {
+		j.chunks = make(chan []byte, 4)
+	}
+	u.busy.Add(1)
+	u.jobs <- j
+	if j.chunks == nil {
+		return nil
+	}
+	err = feed(j, item.Content)
+	if err != nil {
+		j.failed.Store(&err)
+	}
+	close(j.chunks)
+	return err
+}
+
+const chunkSize = 256 << 10
+
+var chunks = sync.Pool{New: func() any { b := make([]byte, chunkSize); return &b }}
+
+func feed(j *job, r io.Reader) error {
+	for {
+		b := chunks.Get().(*[]byte)
+		n, err := io.ReadFull(r, *b)
+		if n > 0 {
+			j.chunks <- (*b)[:n]
+		} else {
+			chunks.Put(b)
+		}
+		if err == io.EOF || err == io.ErrUnexpectedEOF {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("cannot read the content of %s: %w", j.e.Name, err)
+		}
+	}
+}
+
+func (u *unpacker) worker() {
+	for j := range u.jobs {
+		err := u.make(j)
+		for b := range j.rest() { // after an error the feeder still sends
+			giveBack(b)
+		}
+		j.item.Release()
+		j.dir.Release()
+		if err != nil {
+			u.problem(j.e.Name, err)
+		}
+		u.busy.Done()
+	}
+}
+
+func (j *job) rest() iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		if j.chunks == nil {
+			return
+		}
+		for b := range j.chunks {
+			if !yield(b) {
+				return
+			}
+		}
+	}
+}
+
+func giveBack(b []byte) {
+	if cap(b) == chunkSize {
+		b = b[:chunkSize]
+		chunks.Put(&b)
+	}
+}
+
+// makeDir makes a directory or takes over one that is there; its owner, mode,
+// attributes and times follow at the end, when nothing is made in it any more.
+func (u *unpacker) makeDir(e *archive.Entry) {
+	u.dirs = append(u.dirs, e)
+	if e.Name == "." {
+		return
+	}
+	dir, base, err := u.parent(e.Name)
+	if err != nil {
+		u.problem(e.Name, fmt.Errorf("cannot open its directory: %w", err))
+		return
+	}
+	defer dir.Release()
+	create := func() error {
+		if e.Kind == archive.Subvolume && u.opt.MakeSubvolume != nil {
+			return u.opt.MakeSubvolume(dir.FD, base)
+		}
+		return unix.Mkdirat(dir.FD, base, 0o700)
+	}
+	err = create()
+	if !errors.Is(err, unix.EEXIST) {
+		if err != nil {
+			u.problem(e.Name, fmt.Errorf("cannot make directory: %w", err))
+		}
+		u.early(dir, base, e)
+		return
+	}
+	fd, err := inode.OpenDir(dir.FD, base)
+	if err == nil {
+		err = takeOver(fd)
+		_ = unix.Close(fd)
+	} else if errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
+		u.tree.Forget(e.Name)
+		if err = remove(dir.FD, base); err == nil {
+			err = create()
+		}
+	}
+	if err != nil {
+		u.problem(e.Name, fmt.Errorf("cannot make directory: %w", err))
+	}
+}
+
+// early sets the flags that a directory takes only while it is empty.
+func (u *unpacker) early(dir *inode.Dir, base string, e *archive.Entry) {
+	if e.Flags&inode.FlagCasefold == 0 {
+		return
+	}
+	if fd, err := inode.OpenDir(dir.FD, base); err == nil {
+		if err := inode.SetFlags(fd, e.Flags, inode.FlagCasefold); err != nil {
+			u.problem(e.Name, err)
+		}
+		_ = unix.Close(fd)
+	}
+}
+
+// takeOver makes an existing directory writable, and takes from it what new
+// files in it would inherit.
+func takeOver(fd int) error {
+	inherit := inode.FlagNocow | inode.FlagCompr | inode.FlagNocomp | inode.FlagProjinherit | inode.FlagSync | inode.FlagNodump | inode.FlagNoatime
+	if err := inode.SetFlags(fd, 0, inode.Locking|inherit); err != nil && !errors.Is(err, unix.EPERM) {
+		return err
+	}
+	x, err := inode.Xattrs(fd)
+	if err != nil {
+		return err
+	}
+	for name := range x {
+		if name == "system.posix_acl_default" || strings.HasPrefix(name, "btrfs.") {
+			if err := unix.Fremovexattr(fd, name); err != nil && !errors.Is(err, unix.ENODATA) {
+				return fmt.Errorf("cannot remove %s: %w", name, err)
+			}
+		}
+	}
+	return nil
+}
+
+// remove removes what is in the way of a path: a non-directory even if it is
+// immutable, or an empty directory.
+func remove(dirfd int, base string) error {
+	err := unix.Unlinkat(dirfd, base, 0)
+	if errors.Is(err, unix.EPERM) {
+		if fd, oerr := unix.Openat(dirfd, base, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0); oerr == nil {
+			_ = inode.SetFlags(fd, 0, inode.Locking)
+			_ = unix.Close(fd)
+			err = unix.Unlinkat(dirfd, base, 0)
+		}
+	}
+	if errors.Is(err, unix.EISDIR) || errors.Is(err, unix.EPERM) {
+		if rerr := unix.Unlinkat(dirfd, base, unix.AT_REMOVEDIR); rerr == nil || errors.Is(err, unix.EISDIR) {
+			err = rerr
+		}
+	}
+	if err != nil && !errors.Is(err, unix.ENOENT) {
+		return fmt.Errorf("cannot replace what is there: %w", err)
+	}
+	return nil
+}
