@@ -188,7 +188,8 @@ func (c Config) args(f files) ([]string, error) {
 func (c Config) deviceArgs() ([]string, error) {
 	var a []string
 	boot := func(name string) string {
-		if i := slices.Index(c.BootOrder, name); i >= 0 {
+		// QEMU gives a direct kernel the first place and refuses a second one.
+		if i := slices.Index(c.BootOrder, name); i >= 0 && c.Kernel == "" {
 			return ",bootindex=" + strconv.Itoa(i)
 		}
 		return ""

@@ -1,0 +1,340 @@
+package vm
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/mkcdrec/mkcdrec/internal/rehearse/qemu"
+	"github.com/mkcdrec/mkcdrec/internal/system"
+)
+
+// recipe is what distinguishes the fixtures; how their disks are laid out is
+// in recipes/build.sh under the same name.
+type recipe struct {
+	firmware qemu.Firmware
+	diskSize int64 // bytes
+}
+
+var recipes = map[string]recipe{
+	"uefi-lvm":   {qemu.UEFI, 5 << 30},
+	"bios-mbr":   {qemu.BIOS, 4 << 30},
+	"uefi-btrfs": {qemu.UEFI, 4 << 30},
+}
+
+// serial is the serial number of every fixture's disk.
+const serial = "FIXTURE0"
+
+// Fixture is a machine made from Debian packages, powered off.
+type Fixture struct {
+	Name     string
+	Firmware qemu.Firmware
+	DiskSize int64  // bytes
+	Disk     string // qcow2, never written to again
+	Key      string // private ssh key that opens root's account
+
+	dir string // also has booted.qcow2 and vars.qcow2: see Boot
+}
+
+// snapshot is the name of the saved state of the running fixture.
+const snapshot = "booted"
+
+// Log takes a line about what a slow step does.
+type Log func(format string, args ...any)
+
+// MakeFixture takes a fixture from the cache or makes it, which takes some
+// minutes. recipeDir is test/vm.
+func MakeFixture(ctx context.Context, log Log, recipeDir, name string) (*Fixture, error) {
+	r, ok := recipes[name]
+	if !ok {
+		return nil, fmt.Errorf("there is no fixture %q", name)
+	}
+	cache := os.Getenv("MKCDREC_CACHE")
+	if cache == "" {
+		cache = "/var/cache/mkcdrec-test"
+	}
+	if err := os.MkdirAll(cache, 0o755); err != nil {
+		return nil, err
+	}
+	unlock, err := lock(filepath.Join(cache, "lock"))
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	base, baseHash, err := makeBase(ctx, log, recipeDir, cache)
+	if err != nil {
+		return nil, fmt.Errorf("cannot make the base of the fixtures: %w", err)
+	}
+	hash, err := hashFiles(baseHash, filepath.Join(recipeDir, "recipes/build.sh"), filepath.Join(recipeDir, "make-metadata-tree.sh"))
+	if err != nil {
+		return nil, err
+	}
+	f := &Fixture{Name: name, Firmware: r.firmware, DiskSize: r.diskSize, Key: filepath.Join(base, "key")}
+	f.dir, err = cached(cache, name, hash, func(dir string) error {
+		log("making the fixture %s", name)
+		start := time.Now()
+		f.dir, f.Disk = dir, filepath.Join(dir, "disk.qcow2")
+		if err := f.build(ctx, recipeDir, base); err != nil {
+			return err
+		}
+		log("the fixture %s was built in %s", name, time.Since(start).Round(time.Second))
+		start = time.Now()
+		if err := f.firstBoot(ctx); err != nil {
+			return err
+		}
+		log("the fixture %s booted by its own boot loader and was saved in %s", name, time.Since(start).Round(time.Second))
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("cannot make the fixture %s: %w", name, err)
+	}
+	f.Disk = filepath.Join(f.dir, "disk.qcow2")
+	return f, nil
+}
+
+// makeBase runs recipes/base.sh.
+func makeBase(ctx context.Context, log Log, recipeDir, cache string) (dir, hash string, err error) {
+	script := filepath.Join(recipeDir, "recipes/base.sh")
+	if hash, err = hashFiles(os.Getenv("MKCDREC_SUITE"), script); err != nil {
+		return "", "", err
+	}
+	dir, err = cached(cache, "base", hash, func(dir string) error {
+		log("making the base of the fixtures from Debian packages")
+		start := time.Now()
+		if err := makeKey(filepath.Join(dir, "key")); err != nil {
+			return err
+		}
+		_, err := (&system.Host{}).Run(ctx, system.Command{
+			Name: "bash", Args: []string{script, dir, filepath.Join(dir, "key.pub")},
+			Env: []string{"MKCDREC_SUITE=" + os.Getenv("MKCDREC_SUITE")},
+		})
+		log("the base took %s", time.Since(start).Round(time.Second))
+		return err
+	})
+	return dir, hash, err
+}
+
+// build makes the fixture's disk inside the builder VM: the kernel of this
+// machine may lack LVM, vfat and partitions.
+func (f *Fixture) build(ctx context.Context, recipeDir, base string) error {
+	if err := qemu.CreateDisk(ctx, &system.Host{}, f.Disk, f.DiskSize, ""); err != nil {
+		return err
+	}
+	in := filepath.Join(f.dir, "in")
+	if err := os.Mkdir(in, 0o755); err != nil {
+		return err
+	}
+	defer os.RemoveAll(in)
+	for _, name := range []string{"recipes/build.sh", "make-metadata-tree.sh"} {
+		err := copyFile(filepath.Join(recipeDir, name), filepath.Join(in, filepath.Base(name)))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	vm, err := qemu.Start(ctx, qemu.Config{
+		Name: "builder of " + f.Name, Memory: 1024, NoReboot: true,
+		Kernel: filepath.Join(base, "vmlinuz"), Initrd: filepath.Join(base, "initrd.img"),
+		Append: "root=/dev/vda rw console=ttyS0,115200 quiet mitigations=off panic=-1 init=/bin/bash -- -c " +
+			`"mount -t 9p -o trans=virtio,ro recipes /in && exec bash /in/build.sh ` + f.Name + `"`,
+		Disks: []qemu.Disk{
+			{Path: filepath.Join(base, "base.ext4"), Format: "raw", Snapshot: true},
+			{Path: f.Disk, Serial: serial},
+		},
+		Shares:    []qemu.Share{{Path: in, Tag: "recipes", ReadOnly: true}},
+		SerialLog: filepath.Join(f.dir, "builder.log"),
+	})
+	if err != nil {
+		return err
+	}
+	defer vm.Kill()
+	m, err := vm.WaitFor(ctx, `BUILDER: (done|failed)`, 15*time.Minute)
+	if err != nil {
+		return err
+	}
+	if m[1] == "failed" {
+		return fmt.Errorf("the builder failed; its console:\n%s", vm.Console())
+	}
+	end, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	return vm.Wait(end)
+}
+
+// config is the fixture as a virtual machine on these files.
+func (f *Fixture) config(disk, vars string) qemu.Config {
+	return qemu.Config{
+		Name: f.Name, Memory: 1024, Firmware: f.Firmware, VarsPath: vars,
+		Disks:   []qemu.Disk{{Path: disk, Serial: serial}},
+		Network: &qemu.Network{},
+	}
+}
+
+// firstBoot starts the new machine by its own boot loader through its
+// firmware, waits for ssh, and keeps the running state, from which scenarios
+// start in seconds.
+func (f *Fixture) firstBoot(ctx context.Context) error {
+	booted := filepath.Join(f.dir, "booted.qcow2")
+	if err := qemu.CreateDisk(ctx, &system.Host{}, booted, 0, f.Disk); err != nil {
+		return err
+	}
+	c := f.config(booted, filepath.Join(f.dir, "vars.qcow2"))
+	c.SerialLog = filepath.Join(f.dir, "boot.log")
+	vm, err := qemu.Start(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer vm.Kill()
+	if err := vm.WaitSSH(ctx, f.Key, 10*time.Minute); err != nil {
+		return err
+	}
+	if _, err := vm.WaitFor(ctx, `login:`, 5*time.Minute); err != nil {
+		return err
+	}
+	// What must not differ between runs, and settles only after the login.
+	if _, err := vm.SSH(ctx, f.Key, "systemctl is-system-running --wait; sync", nil); err != nil {
+		var e *qemu.SSHError
+		if !errors.As(err, &e) { // "degraded" is an exit code
+			return err
+		}
+	}
+	if err := vm.SaveVM(ctx, snapshot); err != nil {
+		return err
+	}
+	return vm.Quit(ctx)
+}
+
+// Boot continues the fixture from its running state on copies of its files in
+// dir; ssh answers.
+func (f *Fixture) Boot(ctx context.Context, dir string) (*qemu.VM, error) {
+	disk, vars := filepath.Join(dir, f.Name+".qcow2"), ""
+	if err := copyFile(filepath.Join(f.dir, "booted.qcow2"), disk); err != nil {
+		return nil, err
+	}
+	if f.Firmware != qemu.BIOS {
+		vars = filepath.Join(dir, f.Name+"-vars.qcow2")
+		if err := copyFile(filepath.Join(f.dir, "vars.qcow2"), vars); err != nil {
+			return nil, err
+		}
+	}
+	c := f.config(disk, vars)
+	c.LoadVM = snapshot
+	c.SerialLog = filepath.Join(dir, f.Name+".log")
+	vm, err := qemu.Start(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	if err := vm.WaitSSH(ctx, f.Key, 3*time.Minute); err != nil {
+		vm.Kill()
+		return nil, err
+	}
+	return vm, nil
+}
+
+// cached is the directory of a thing with this hash; build fills
+// it when it is not there or not complete. What a failed
+// build has left stays in NAME.failed for people to look at.
+func cached(cache, name, hash string, build func(dir string) error) (string, error) {
+	dir := filepath.Join(cache, name+"-"+hash[:16])
+	complete := filepath.Join(dir, "complete")
+	if _, err := os.Stat(complete); err == nil {
+		return dir, nil
+	}
+	failed := filepath.Join(cache, name+".failed")
+	for _, old := range []string{failed, dir} {
+		if err := os.RemoveAll(old); err != nil {
+			return "", err
+		}
+	}
+	// Built in its final place, because the overlay names its backing file; a
+	// build that was interrupted is found by the missing mark.
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", err
+	}
+	if err := build(dir); err != nil {
+		_ = os.Rename(dir, failed)
+		return "", err
+	}
+	if err := os.WriteFile(complete, nil, 0o644); err != nil {
+		return "", err
+	}
+	return dir, nil
+}
+
+// lock waits for the cache's lock, so that packages tested at the same time
+// do not build the same thing.
+func lock(path string) (unlock func(), err error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("cannot lock %s: %w", path, err)
+	}
+	return func() { f.Close() }, nil
+}
+
+// hashFiles is the hash of a seed and the contents of files; one that does
+// not exist counts as empty.
+func hashFiles(seed string, paths ...string) (string, error) {
+	h := sha256.New()
+	io.WriteString(h, seed)
+	for _, p := range paths {
+		b, err := os.ReadFile(p)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return "", err
+		}
+		fmt.Fprintf(h, "\n%s %d\n", filepath.Base(p), len(b))
+		h.Write(b)
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// makeKey writes a new ssh key pair to path and path.pub.
+func makeKey(path string) error {
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return err
+	}
+	block, err := ssh.MarshalPrivateKey(private, "mkcdrec test")
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
+		return err
+	}
+	k, err := ssh.NewPublicKey(public)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path+".pub", ssh.MarshalAuthorizedKey(k), 0o644)
+}
+
+func copyFile(from, to string) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.Create(to)
+	if err != nil {
+		return err
+	}
+	if _, err := io.Copy(out, in); err != nil {
+		out.Close()
+		return err
+	}
+	return out.Close()
+}

@@ -1,0 +1,168 @@
+#!/bin/bash
+# Runs as process 1 of the builder VM, which stands on the base image:
+# partitions /dev/vdb, makes the file systems of one fixture, copies the base
+# onto them and makes it boot by itself. Ends by power-off; the last word on
+# the console is "BUILDER: done" or "BUILDER: failed".
+#
+#   build.sh uefi-lvm|bios-mbr|uefi-btrfs
+set -uo pipefail
+fixture=$1
+here=$(dirname "$0")
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C
+
+finish() {
+	sync
+	umount -R /target
+	vgchange -an vg0 2>/dev/null
+	sync
+	echo "BUILDER: $1"
+	sleep 1
+	echo o >/proc/sysrq-trigger
+	sleep 60
+}
+
+say() { echo "BUILDER: $(cut -d. -f1 /proc/uptime)s $*"; }
+
+# copy_base copies the running base to /target and leaves out what belongs to
+# the builder.
+copy_base() {
+	say copying the base
+	mount --bind / /src
+	cp -a /src/. /target/
+	umount /src
+	rmdir /target/src /target/target /target/in
+	rm -rf /target/lost+found.builder
+}
+
+# install_grub TARGET [ARGUMENT...] runs GRUB's installer inside the target.
+install_grub() {
+	say installing GRUB
+	for d in dev proc sys; do mount --rbind --make-rslave /$d /target/$d; done
+	chroot /target grub-install --target="$1" "${@:2}"
+	chroot /target update-grub
+	for d in dev proc sys; do umount -R -l /target/$d; done
+}
+
+uuid() { blkid -s UUID -o value "$1"; }
+
+# metadata DIR makes the tree of every kind of file and attribute.
+metadata() {
+	if [ -f "$here/make-metadata-tree.sh" ]; then
+		say making the tree of all metadata in "$1"
+		mkdir -p "$(dirname "$1")"
+		bash "$here/make-metadata-tree.sh" "$1"
+	fi
+}
+
+uefi_lvm() {
+	sgdisk -n1:0:+64M -t1:ef00 -c1:'EFI system' -n2:0:+256M -t2:8300 -c2:boot -n3:0:0 -t3:8e00 -c3:lvm /dev/vdb
+	udevadm settle
+	pvcreate -q /dev/vdb3
+	vgcreate -q vg0 /dev/vdb3
+	lvcreate -qy -L 3G -n root vg0
+	lvcreate -qy -L 400M -n home vg0
+	lvcreate -qy -L 256M -n swap vg0
+	mkfs.vfat -F 32 -n ESP /dev/vdb1
+	mkfs.ext4 -q -L boot /dev/vdb2
+	mkfs.ext4 -q -L root /dev/vg0/root
+	mkfs.xfs -q -L home /dev/vg0/home
+	mkswap -L swap /dev/vg0/swap
+	mount /dev/vg0/root /target
+	mkdir -p /target/boot /target/home
+	mount /dev/vdb2 /target/boot
+	mkdir /target/boot/efi
+	mount /dev/vdb1 /target/boot/efi
+	mount /dev/vg0/home /target/home
+	copy_base
+	cat >/target/etc/fstab <<-END
+		# file system, mount point, type, options, dump, pass
+		/dev/mapper/vg0-root / ext4 errors=remount-ro 0 1
+		UUID=$(uuid /dev/vdb2) /boot ext4 defaults 0 2
+		UUID=$(uuid /dev/vdb1) /boot/efi vfat umask=0077 0 1
+		/dev/mapper/vg0-home /home xfs defaults,nodev 0 0
+		/dev/mapper/vg0-swap none swap sw 0 0
+	END
+	metadata /target/srv/metadata
+	metadata /target/home/metadata
+	install_grub x86_64-efi --efi-directory=/boot/efi --bootloader-id=debian --no-nvram --force-extra-removable
+}
+
+bios_mbr() {
+	sfdisk -q /dev/vdb <<-END
+		label: dos
+		size=256M, type=83, bootable
+		type=5
+		size=3G, type=83
+		size=300M, type=83
+	END
+	udevadm settle
+	mkfs.ext4 -q -L boot /dev/vdb1
+	mkfs.ext4 -q -L root /dev/vdb5
+	mkfs.ext4 -q -L srv -I 256 -m 1 /dev/vdb6
+	mount /dev/vdb5 /target
+	mkdir -p /target/boot /target/srv
+	mount /dev/vdb1 /target/boot
+	mount /dev/vdb6 /target/srv
+	copy_base
+	fallocate -l 128M /target/swapfile
+	chmod 600 /target/swapfile
+	mkswap /target/swapfile
+	cat >/target/etc/fstab <<-END
+		# file system, mount point, type, options, dump, pass
+		UUID=$(uuid /dev/vdb5) / ext4 errors=remount-ro 0 1
+		UUID=$(uuid /dev/vdb1) /boot ext4 defaults 0 2
+		LABEL=srv /srv ext4 noatime,nodev 0 2
+		/swapfile none swap sw 0 0
+	END
+	metadata /target/srv/metadata
+	metadata /target/opt/metadata
+	install_grub i386-pc /dev/vdb
+}
+
+uefi_btrfs() {
+	sgdisk -n1:0:+64M -t1:ef00 -c1:'EFI system' -n2:0:0 -t2:8300 -c2:system /dev/vdb
+	udevadm settle
+	mkfs.vfat -F 32 -n ESP /dev/vdb1
+	mkfs.btrfs -q -L system /dev/vdb2
+	mount /dev/vdb2 /target
+	for s in @ @home @var-log; do btrfs subvolume create /target/$s; done
+	umount /target
+	mount -o subvol=@ /dev/vdb2 /target
+	mkdir -p /target/boot/efi /target/home /target/var/log
+	mount /dev/vdb1 /target/boot/efi
+	mount -o subvol=@home /dev/vdb2 /target/home
+	mount -o subvol=@var-log /dev/vdb2 /target/var/log
+	copy_base
+	local u
+	u=$(uuid /dev/vdb2)
+	cat >/target/etc/fstab <<-END
+		# file system, mount point, type, options, dump, pass
+		UUID=$u / btrfs subvol=@ 0 0
+		UUID=$u /home btrfs subvol=@home,compress=zstd:1 0 0
+		UUID=$u /var/log btrfs subvol=@var-log,noatime 0 0
+		UUID=$(uuid /dev/vdb1) /boot/efi vfat umask=0077 0 1
+	END
+	metadata /target/srv/metadata
+	metadata /target/home/metadata
+	install_grub x86_64-efi --efi-directory=/boot/efi --bootloader-id=debian --no-nvram --force-extra-removable
+}
+
+# In a subshell, so that the first error ends it and not process 1.
+main() (
+	set -e
+	say "$fixture begins"
+	/lib/systemd/systemd-udevd --daemon
+	udevadm trigger --action=add
+	udevadm settle
+	for m in vfat xfs btrfs nls_ascii nls_cp437 dm_mod; do modprobe $m; done
+	"${fixture//-/_}"
+	echo "fixture-$fixture" >/target/etc/hostname
+	printf '127.0.0.1 localhost\n127.0.1.1 fixture-%s\n' "$fixture" >/target/etc/hosts
+	say finished
+)
+# "main && ..." would switch off set -e inside it.
+main
+case $? in
+0) finish done ;;
+*) finish failed ;;
+esac
