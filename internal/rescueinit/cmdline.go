@@ -148,4 +148,3 @@ func splitWords(line string) []string {
 	}
 	return words
 }
-

@@ -51,12 +51,13 @@ type rescuer struct {
 	// mediumDevice is the block device of the medium once it is mounted.
 	mediumDevice string
 	promptShown  bool
+	autoDone     chan struct{} // closed when no unattended run holds the consoles
 }
 
 // Main is the life of PID 1. It never returns: where something fails, it says
 // so and goes on towards a prompt.
 func Main() {
-	r := &rescuer{log: &journal{}, kids: newChildren()}
+	r := &rescuer{log: &journal{}, kids: newChildren(), autoDone: make(chan struct{})}
 	r.protect("start", r.begin)
 	r.protect("devices", r.devices)
 	r.protect("consoles", r.prompts)
