@@ -1,0 +1,202 @@
+package inspect
+
+import (
+	"os"
+	"sort"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/mkcdrec/mkcdrec/internal/machine"
+	"github.com/mkcdrec/mkcdrec/internal/tool/btrfs"
+	"github.com/mkcdrec/mkcdrec/internal/tool/superblock"
+)
+
+const excludeTodo = "take it out of the backup by this name"
+
+// contents records what every device holds. Mounted ones go first by what the
+// mount table says, then the others by their signatures.
+func (in *inspector) contents(mounts []mounted) {
+	in.m.FileSystems = []machine.FileSystem{}
+	at := map[*node]mounted{}
+	for _, m := range mounts {
+		if _, ok := at[m.node]; !ok {
+			at[m.node] = m
+		}
+	}
+	var leaves []*node
+	for _, n := range in.nodes {
+		m, isMounted := at[n]
+		switch {
+		case n.ref != "" && (n.leaf || isMounted):
+			leaves = append(leaves, n)
+		case isMounted && kindOf(n, false) == isNothing:
+			in.note("mount:"+m.target, "", "%s is mounted from %s (%s): what it lies on is recorded, not it", m.target, n.path, m.kind)
+		case isMounted:
+			in.blocking("mount:"+m.target, excludeTodo, "%s lies on %s, which cannot be recorded", m.target, n.path)
+		}
+	}
+	sort.Slice(leaves, func(i, j int) bool { return natural(string(leaves[i].ref), string(leaves[j].ref)) })
+	for _, n := range leaves {
+		if m, ok := at[n]; ok {
+			in.mountedContent(n, m)
+		} else {
+			in.otherContent(n)
+		}
+	}
+}
+
+// mountedContent records a mounted file system.
+func (in *inspector) mountedContent(n *node, m mounted) {
+	if !superblock.Known(m.kind) {
+		in.blocking(string(n.ref), excludeTodo, "%s is a file system of kind %s, mounted at %s, which cannot be made again", n.path, m.kind, m.target)
+		return
+	}
+	fs := in.fileSystem(n, m.kind)
+	if in.opts.Used != nil {
+		fs.Used, _ = in.opts.Used(m.target)
+	} else if in.opts.Root == "" {
+		fs.Used = used(m.target)
+	}
+	if fs.Kind == "btrfs" {
+		subvols, err := btrfs.Subvolumes(in.ctx, in.run, in.path(m.target))
+		if err != nil {
+			in.blocking(string(n.ref), "install btrfs-progs and run as root", "the subvolumes of %s are not known: %v", m.target, err)
+		}
+		fs.Subvolumes = subvols
+	}
+	in.m.FileSystems = append(in.m.FileSystems, fs)
+}
+
+// used is what statfs(2) says of a mounted file system.
+func used(target string) machine.Bytes {
+	var st unix.Statfs_t
+	if unix.Statfs(target, &st) != nil || st.Blocks < st.Bfree {
+		return 0
+	}
+	return machine.Bytes(st.Blocks-st.Bfree) * machine.Bytes(st.Bsize)
+}
+
+// fileSystem reads the superblock, or where the device cannot be opened, takes
+// what blkid and the mount table say.
+func (in *inspector) fileSystem(n *node, kind machine.FSKind) machine.FileSystem {
+	fs := machine.FileSystem{Kind: kind, UUID: n.probed.UUID, Label: n.probed.Label, Size: n.size}
+	f, err := os.Open(in.path(n.path))
+	if err == nil {
+		defer f.Close()
+		var read machine.FileSystem
+		if read, err = superblock.Read(kind, f); err == nil {
+			fs = read
+		}
+	}
+	fs.On = n.ref
+	if err != nil {
+		in.note("superblock:"+n.kname, "run as root, outside of a container",
+			"the features of the %s file system on %s are not known, it would be made with the defaults: %v", kind, n.path, err)
+	}
+	const single = "only file systems on one device can be recorded; " + excludeTodo
+	switch {
+	case fs.Options["devices"] != "":
+		in.blocking(string(n.ref), single, "the btrfs file system on %s has %s devices", n.path, fs.Options["devices"])
+	case fs.Options["log"] == "external" || fs.Options["journal"] == "external":
+		in.blocking(string(n.ref), single, "the %s file system on %s has its journal on another device", kind, n.path)
+	case fs.Options["realtime"] != "":
+		in.blocking(string(n.ref), single, "the xfs file system on %s has a realtime device", n.path)
+	}
+	return fs
+}
+
+// members are the signatures of devices that belong to something larger.
+var members = map[string]struct{ prefix, what string }{
+	"linux_raid_member": {"md", "part of a RAID array"},
+	"crypto_LUKS":       {"luks", "encrypted with LUKS"},
+	"zfs_member":        {"zfs", "part of a ZFS pool"},
+	"bcache":            {"bcache", "part of a bcache"},
+	"mpath_member":      {"multipath", "a path of a multipath device"},
+	"vdo":               {"vdo", "a VDO volume"},
+	"drbd":              {"drbd", "part of a DRBD device"},
+	"stratis":           {"stratis", "part of a Stratis pool"},
+	"BitLocker":         {"bitlocker", "encrypted with BitLocker"},
+	"ceph_bluestore":    {"ceph", "a Ceph volume"},
+}
+
+// otherContent records or names what a device holds that is not mounted.
+func (in *inspector) otherContent(n *node) {
+	p := n.probed
+	kind := machine.FSKind(p.Type)
+	name := string(n.ref)
+	member, isMember := members[p.Type]
+	switch {
+	case in.active[n.kname] || p.Type == "LVM2_member":
+	case p.Type == "swap" || p.Type == "swsuspend":
+		in.swapOn(n)
+	case isMember || strings.HasSuffix(p.Type, "_raid_member"):
+		if !isMember {
+			member = members["linux_raid_member"]
+		}
+		name = in.memberName(n, member.prefix)
+		in.blocking(name, excludeTodo+"; it must be made anew by hand", "%s is %s, which cannot be recorded yet", n.path, member.what)
+	case superblock.Known(kind):
+		in.m.FileSystems = append(in.m.FileSystems, in.fileSystem(n, kind))
+		in.find(machine.Finding{
+			Name: name, Blocking: !in.detachable(n), Todo: "mount it, or " + excludeTodo + ": it is then made again without content",
+			What: n.path + " holds a file system (" + string(kind) + ") that is not mounted: its content is not in the backup",
+		})
+	case p.Type != "":
+		in.find(machine.Finding{
+			Name: name, Blocking: !in.detachable(n), Todo: excludeTodo,
+			What: n.path + " holds " + p.Type + ", which cannot be recorded: its content is not in the backup",
+		})
+	case p.PTType != "" && n.parent == "" && n.dmName == "":
+		// A disk whose table could not be read has its finding.
+	case p.PTType != "" || p.Usage == "open":
+		in.blocking(name, excludeTodo, "%s holds data that is not a file system (a virtual machine's disk, or a database's): it is not in the backup", n.path)
+	case n.number > 0 && !in.emptyByType(n):
+		in.note(name, "", "%s holds nothing that is known; it is made again empty", n.path)
+	}
+}
+
+// memberName names the whole by the device that lies on a member, so that the
+// array and each of its parts are one finding.
+func (in *inspector) memberName(n *node, prefix string) string {
+	dir := sysBlock + "/" + n.kname
+	if n.parent != "" {
+		dir = sysBlock + "/" + n.parent + "/" + n.kname
+	}
+	if prefix == "zfs" && n.probed.Label != "" {
+		return "zfs:" + n.probed.Label
+	}
+	list, _ := os.ReadDir(in.path(dir + "/holders"))
+	for _, h := range list {
+		if up := in.nodes[h.Name()]; up != nil && up.dmName != "" {
+			return prefix + ":" + up.dmName
+		} else if up != nil {
+			return prefix + ":" + up.kname
+		}
+	}
+	return prefix + ":" + n.kname
+}
+
+// detachable says that a device is on a disk which may be plugged in for a
+// while only. What lies on it unused does not keep a backup from being made.
+func (in *inspector) detachable(n *node) bool {
+	for _, d := range in.m.DisksUnder(n.ref) {
+		if d.Removable || d.Transport == "usb" {
+			return true
+		}
+	}
+	return false
+}
+
+// emptyByType says that a partition's type explains that it has no signature.
+func (in *inspector) emptyByType(n *node) bool {
+	dev, err := in.m.Resolve(n.ref)
+	if err != nil || dev.Partition == nil {
+		return false
+	}
+	switch dev.Partition.Type {
+	case machine.TypeBIOSBoot, machine.TypePReP, "E3C9E316-0B5C-4DB8-817D-F92DF00215AE", "41": // Microsoft reserved, PReP on MBR
+		return true
+	}
+	return false
+}
