@@ -23,8 +23,8 @@ type exclusion struct{ path, why string }
 
 // notListed are trees that every boot or the scenario itself changes.
 var notListed = []exclusion{
-	{"/tmp", "emptied at boot"},
-	{"/var/tmp/rehearsal", "the scenario's own files"},
+	{"/tmp/*", "not in a backup by default; emptied at boot"},
+	{"/var/tmp/*", "not in a backup by default; systemd's private directories, the scenario's own files"},
 	{"/var/lib/mkcdrec", "mkcdrec's own state"},
 	{"/var/log/mkcdrec", "mkcdrec's own log"},
 	{"/var/log/journal", "written at every boot"},
@@ -52,7 +52,8 @@ var directoryTimesNotCompared = []exclusion{
 	{"/", "file systems and swap file are made anew in it"},
 	{"/etc", "dhclient replaces resolv.conf"},
 	{"/etc/lvm", "LVM replaces its backup"},
-	{"/var/tmp", "systemd's private directories, the scenario's own files"},
+	{"/tmp", "see /tmp/*"},
+	{"/var/tmp", "see /var/tmp/*"},
 	{"/var/lib", "mkcdrec's own state"},
 	{"/var/log", "logs of this boot"},
 	{"/boot", "mount point of the ESP; GRUB's directory"},

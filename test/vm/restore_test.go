@@ -1,0 +1,214 @@
+package vm
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mkcdrec/mkcdrec/internal/rehearse/qemu"
+	"github.com/mkcdrec/mkcdrec/internal/system"
+)
+
+// scenario is one way through the main job: a running machine is backed up
+// into a medium, its disk is replaced by a blank one, the medium restores it
+// unattended, and the restored machine is the original.
+type scenario struct {
+	fixture string
+	usb     bool // the medium is a USB stick, not a disc
+}
+
+func TestRestoreUEFILVMFromDisc(t *testing.T)     { scenario{fixture: "uefi-lvm"}.run(t) }
+func TestRestoreBIOSLogicalFromDisc(t *testing.T) { scenario{fixture: "bios-mbr"}.run(t) }
+func TestRestoreUEFIBtrfsFromStick(t *testing.T)  { scenario{fixture: "uefi-btrfs", usb: true}.run(t) }
+
+// binary is the static mkcdrec to try.
+func binary(t *testing.T) string {
+	t.Helper()
+	if b := os.Getenv("MKCDREC_BINARY"); b != "" {
+		return b
+	}
+	out, err := exec.Command("make", "-C", "../..", "bin/mkcdrec").CombinedOutput()
+	if err != nil {
+		t.Fatalf("cannot build mkcdrec: %v\n%s", err, out)
+	}
+	return "../../bin/mkcdrec"
+}
+
+// scratch is a directory that is removed when the test passes and kept, with
+// the consoles' logs, when it fails.
+func scratch(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/var/tmp", "mkcdrec-"+t.Name()+"-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			// The disks are large; the logs tell the story.
+			if os.Getenv("MKCDREC_KEEP") != "1" {
+				for _, pattern := range []string{"*.qcow2", "*.iso"} {
+					found, _ := filepath.Glob(filepath.Join(dir, pattern))
+					for _, f := range found {
+						os.Remove(f)
+					}
+				}
+			}
+			t.Logf("logs are in %s", dir)
+			return
+		}
+		os.RemoveAll(dir)
+	})
+	return dir
+}
+
+// answers make the restore run without a question. The disk has another
+// serial number than the recorded one, so it is named as the only one.
+const answers = `disks = "only"
+machine = "same"
+then = "poweroff"
+`
+
+func (s scenario) run(t *testing.T) {
+	needsVM(t)
+	ctx := limit(t, 40*time.Minute)
+	f := fixture(ctx, t, s.fixture)
+	mkcdrec, dir := binary(t), scratch(t)
+	start := time.Now()
+	lap := func(what string) {
+		t.Logf("%6s  %s", time.Since(start).Round(time.Second), what)
+		start = time.Now()
+	}
+
+	iso := filepath.Join(dir, "medium.iso")
+	original := s.backUp(ctx, t, f, mkcdrec, dir, iso, lap)
+
+	disk, vars := filepath.Join(dir, "restored.qcow2"), ""
+	if err := qemu.CreateDisk(ctx, &system.Host{}, disk, f.DiskSize, ""); err != nil {
+		t.Fatal(err)
+	}
+	if f.Firmware != qemu.BIOS {
+		vars = filepath.Join(dir, "restored-vars.qcow2")
+	}
+	s.restore(ctx, t, f, disk, vars, iso, filepath.Join(dir, "restore.log"))
+	lap("restored from the medium")
+
+	c := f.config(disk, vars)
+	c.Name, c.Disks[0].Serial = "restored "+f.Name, replaced
+	c.SerialLog = filepath.Join(dir, "restored.log")
+	vm, err := qemu.Start(ctx, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer vm.Kill()
+	if err := vm.WaitSSH(ctx, f.Key, 8*time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	lap("the restored machine booted by its own boot loader and answers by ssh")
+	if out, err := vm.SSH(ctx, f.Key, "systemctl is-system-running --wait; systemctl --failed --no-legend --plain", nil); err != nil || len(out) == 0 {
+		t.Errorf("the restored machine's state: %s (%v)", out, err)
+	} else if state := strings.Fields(string(out)); state[0] != "running" {
+		t.Errorf("the restored machine is not running well: %s", out)
+	}
+	got, err := list(ctx, vm, f.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lap("listed the restored machine")
+	if len(original) < 10000 {
+		t.Errorf("only %d facts were compared", len(original))
+	}
+	if d := original.diff(got, 60); d != "" {
+		t.Errorf("the restored machine differs from the original: %s", d)
+	}
+	t.Logf("compared %d facts", len(original))
+}
+
+// backUp makes the medium inside the running fixture, copies it to iso, and
+// returns what the fixture's files are.
+func (s scenario) backUp(ctx context.Context, t *testing.T, f *Fixture, mkcdrec, dir, iso string, lap func(string)) Listing {
+	t.Helper()
+	vm, err := f.Boot(ctx, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer vm.Kill()
+	ssh := func(command, stdin string) string {
+		t.Helper()
+		out, err := vm.SSH(ctx, f.Key, command, strings.NewReader(stdin))
+		if err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		return string(out)
+	}
+	ssh("mkdir -p /var/tmp/rehearsal/out && cat >/var/tmp/rehearsal/answers.toml", answers)
+	// A saved machine wakes with the clock of its sleep.
+	ssh("date -s @$(cat) >/dev/null", strconv.FormatInt(time.Now().Unix(), 10))
+	if err := vm.CopyIn(ctx, f.Key, mkcdrec, "/var/tmp/rehearsal/mkcdrec"); err != nil {
+		t.Fatal(err)
+	}
+	lap("the fixture runs")
+	t.Logf("backup says:\n%s", ssh("cd /var/tmp/rehearsal && ./mkcdrec backup --out out --answers answers.toml 2>&1", ""))
+	lap("backed up inside the fixture")
+	name := strings.TrimSpace(ssh("ls /var/tmp/rehearsal/out/*.iso", ""))
+	if err := vm.CopyOut(ctx, f.Key, name, iso); err != nil {
+		t.Fatal(err)
+	}
+	if fi, err := os.Stat(iso); err == nil {
+		t.Logf("the medium has %d MB", fi.Size()>>20)
+	}
+	original, err := list(ctx, vm, f.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lap("copied the medium out, listed the original")
+	return original
+}
+
+// replaced is the serial number of the blank disk.
+const replaced = "REPLACED1"
+
+// restore starts the medium on a blank disk and waits for its unattended run.
+func (s scenario) restore(ctx context.Context, t *testing.T, f *Fixture, disk, vars, iso, log string) {
+	t.Helper()
+	c := f.config(disk, vars)
+	c.Name, c.Disks[0].Serial, c.SerialLog = "medium", replaced, log
+	if s.usb {
+		c.Disks = append(c.Disks, qemu.Disk{Path: iso, Format: "raw", Bus: qemu.USB, Serial: "STICK", Snapshot: true})
+		c.BootOrder = []string{"disk1", "disk0"}
+	} else {
+		c.CDROMs = []string{iso}
+		c.BootOrder = []string{"cd0", "disk0"}
+	}
+	vm, err := qemu.Start(ctx, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer vm.Kill()
+	if _, err := vm.WaitFor(ctx, `serial console \(ttyS0`, 3*time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	if err := vm.Send("2"); err != nil { // the boot screen's entry for this console
+		t.Fatal(err)
+	}
+	if _, err := vm.WaitFor(ctx, `unattended restore begins`, 5*time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	m, err := vm.WaitFor(ctx, `(?s)(.*)unattended restore finished: exit (\d+)`, 20*time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m[2] != "0" {
+		t.Fatalf("the restore ended with exit code %s; it said:\n%s", m[2], m[1])
+	}
+	t.Logf("restore says:\n%s", m[1])
+	end, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	defer cancel()
+	if err := vm.Wait(end); err != nil {
+		t.Fatalf("the answer file says power off after success: %v", err)
+	}
+}
