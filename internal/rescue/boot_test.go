@@ -60,7 +60,7 @@ func TestBoot(t *testing.T) {
 		t.Fatal(err)
 	}
 	start := time.Now()
-	res, err := Build(context.Background(), &system.Host{}, machine.Machine{Hostname: "testhost"}, Options{Binary: init, WorkDir: dir})
+	res, err := Build(context.Background(), &system.Host{}, machine.Machine{Hostname: "testhost"}, Options{Binary: init, WorkDir: dir, Progress: stageLog(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,3 +92,14 @@ func TestBoot(t *testing.T) {
 }
 
 func tail(s string, n int) string { return s[max(0, len(s)-n):] }
+
+// stageLog logs when each stage begins.
+func stageLog(t *testing.T) func(string, int, int) {
+	last, start := "", time.Now()
+	return func(stage string, _, _ int) {
+		if stage != last {
+			last = stage
+			t.Logf("%6.2f s %s", time.Since(start).Seconds(), stage)
+		}
+	}
+}

@@ -49,7 +49,22 @@ func Build(ctx context.Context, r system.Runner, m machine.Machine, o Options) (
 		return res, fmt.Errorf("cannot make a stage for the rescue system: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(stage)) }()
+	o.progress("indexing modules", 0, 0)
 	if err := c.depmod(ctx, r, stage); err != nil {
+		return res, err
+	}
+	err = c.tryPrograms(ctx, r, filepath.Join(stage, "root"), func(done, total int) { o.progress("trying programs", done, total) })
+	if err != nil {
+		return res, err
+	}
+	id := c.Identity
+	id.Kernel = c.Kernel.Version
+	id.MemoryNeeded = memoryNeeded(c.Tree.Size())
+	if err := addIdentity(c.Tree, id); err != nil {
+		return res, err
+	}
+	o.progress("looking for private keys", 0, 0)
+	if err := screen(ctx, c.Tree, o.PrivateKeys); err != nil {
 		return res, err
 	}
 	mtime := o.SourceDate
@@ -67,8 +82,17 @@ func Build(ctx context.Context, r system.Runner, m machine.Machine, o Options) (
 	}
 	return Result{
 		InitramfsPath: out, KernelPath: c.Tree.host(c.Kernel.Image), KernelVersion: c.Kernel.Version, Size: size, UnpackedSize: c.Tree.Size(),
-		Modules: len(c.Modules), Programs: c.Programs, Warnings: c.Warnings,
+		MemoryNeeded: id.MemoryNeeded, Modules: len(c.Modules), Programs: c.Programs, Warnings: c.Warnings,
 	}, nil
+}
+
+// memoryNeeded is how much memory a machine must have to run a rescue system
+// whose files have a size: the files, a third of that for their packed form
+// while it is unpacked, and 150 MiB for the kernel and to work in. Rounded up to 32 MiB.
+func memoryNeeded(unpacked machine.Bytes) machine.Bytes {
+	const step = 32 << 20
+	n := unpacked + unpacked/3 + 150<<20
+	return (n + step - 1) / step * step
 }
 
 // pack writes the initramfs under a temporary name and renames it when it is whole.

@@ -44,13 +44,14 @@ func (o Options) progress(stage string, done, total int) {
 
 // Contents is what goes into a rescue system, decided and not yet packed.
 type Contents struct {
-	Tree     *Tree
-	Kernel   Kernel
-	Modules  []string // module files below /lib/modules/VERSION
+	Tree    *Tree
+	Kernel  Kernel
+	Modules []string // module files below /lib/modules/VERSION
 	// MissingFirmware is what the modules name and this machine does not have.
 	MissingFirmware []string
-	Programs []Installed
-	Warnings []string
+	Programs        []Installed
+	Warnings        []string
+	Identity        Identity // as Options.Identity, with what was found here
 }
 
 // Installed is a program of the table, or a user's own, with the path that was found.
@@ -94,9 +95,21 @@ func Gather(ctx context.Context, r system.Runner, m machine.Machine, o Options) 
 			return c, err
 		}
 	}
+	if err := c.addUdev(); err != nil {
+		return c, err
+	}
+	if err := c.addManual(o.ManualPages); err != nil {
+		return c, err
+	}
+	o.progress("record", 0, 0)
+	if err := c.addRecord(ctx, r, m); err != nil {
+		return c, err
+	}
+	c.addKeymap(ctx, r, &o.Identity)
 	if err := c.addSettings(m, o); err != nil {
 		return c, err
 	}
+	c.Identity = o.Identity
 	return c, nil
 }
 
@@ -108,6 +121,9 @@ func (c *Contents) addPrograms(ctx context.Context, r system.Runner, o Options) 
 		if !slices.ContainsFunc(table, func(p Program) bool { return p.Name == name }) {
 			table = append(table, Program{Name: name, Group: "own", Needed: true, For: "the settings' list of programs", NoCheck: "its arguments are not known"})
 		}
+	}
+	if o.Identity.Settings.ConsoleLogin {
+		table = append(table, Program{Name: "sulogin", Group: "shell", Needed: true, For: "asking for root's password on the consoles (settings: console_login)", Pkg: utilLinux})
 	}
 	var missing, packages []string
 	var absent []Program
@@ -129,6 +145,9 @@ func (c *Contents) addPrograms(ctx context.Context, r system.Runner, o Options) 
 			c.Tree.AddLink("/usr/bin/"+p.Name, where)
 		}
 		c.Programs = append(c.Programs, Installed{Program: p, Path: where})
+		if err := addCompanions(cl, p.Name); err != nil {
+			return err
+		}
 	}
 	applets := c.applets(ctx, r)
 	for _, p := range absent {

@@ -38,7 +38,6 @@ var filesTable = slices.Concat(
 	[]Program{{Name: "awk", Or: []string{"mawk", "gawk"}, Group: "files", Needed: true, For: "scripts", Pkg: pkg("mawk", "gawk"), Check: []string{"BEGIN{exit 0}"}}},
 	rows("files", true, "finding files", pkg("findutils"), nil, "find", "xargs"),
 	rows("files", false, "comparing files", pkg("diffutils"), nil, "diff", "cmp"),
-	rows("files", false, "telling what a file is", pkg("file"), nil, "file"),
 	rows("files", true, "paging through text", pkg("less"), one, "less"),
 	rows("files", false, "paging through text", utilLinux, one, "more"),
 	rows("files", false, "looking at bytes", pkg("bsdextrautils", "util-linux"), one, "hexdump", "hd", "column"),

@@ -261,3 +261,12 @@ func (t *Tree) Size() machine.Bytes {
 	}
 	return n
 }
+
+// readHost reads a file of the machine, with links followed below Root.
+func readHost(t *Tree, p string) ([]byte, error) {
+	real, _, err := t.Resolve(p)
+	if err != nil {
+		return nil, err
+	}
+	return os.ReadFile(t.host(real))
+}
