@@ -106,6 +106,9 @@ func xattrs(list func([]byte) (int, error), get func(string, []byte) (int, error
 	m := map[string]string{}
 	// The kernel limits names and values to 64 KiB each (xattr(7)).
 	for _, name := range strings.Split(strings.TrimSuffix(string((*buf)[:n]), "\x00"), "\x00") {
+		if name == "trusted.SGI_ACL_FILE" || name == "trusted.SGI_ACL_DEFAULT" {
+			continue // how XFS stores the ACLs that system.posix_acl_* gives as well
+		}
 		err := retry(func() (err error) { n, err = get(name, *buf); return })
 		if errors.Is(err, unix.ENODATA) {
 			continue // removed between the two calls

@@ -79,7 +79,8 @@ echo "== links"
 find . -xdev ! -type d ! -type s -links +1 -printf '%i|%p\0' | tr '\n' '\001' | tr '\0' '\n' | sort -t'|' -k2 |
 	awk -F'|' '{ if (!($1 in first)) first[$1] = $2; print $2 " = " first[$1] }'
 echo "== attributes"
-find . -xdev ! -type s -execdir getfattr -h -d -m - -e hex -- {} \; 2>/dev/null
+find . -xdev ! -type s -printf '\001%p ' -execdir getfattr -h -d -m - -e hex -- {} \; 2>/dev/null |
+	tr '\n\001' '|\n' | grep '# file' | sort
 echo "== flags"
 find . -xdev \( -type f -o -type d \) -printf '%p\0' -execdir lsattr -d -- {} \; 2>/dev/null | tr '\0' ' ' | sed 's/e\(-*\) /-\1 /' | sort
 echo "== content"
@@ -89,10 +90,10 @@ find . -xdev -type f -size -100M -printf '%p ' -execdir sh -c 'sha256sum < "$1"'
 // holes prints the data extents of every file with holes.
 const holes = `
 cd "$1"
-find . -xdev -type f -printf '%p|%s|%b\n' | while IFS='|' read -r p s b; do
+find . -xdev -type f -printf '%p|%s|%b\n' | sort | while IFS='|' read -r p s b; do
 	[ "$((b * 512))" -lt "$s" ] || continue
 	echo "$p"
-	filefrag -e "$p" | awk '$1 ~ /^[0-9]+:$/ { print $2, $3 }' | merge
+	filefrag -e "$p" | sed 's/\.\.\|:/ /g' | awk '$1 ~ /^[0-9]+$/ { print $2, $3 }' | merge
 done
 `
 
@@ -111,7 +112,7 @@ func DescribeAccess(t testing.TB, dir string) string {
 // DescribeHoles describes the logical extents of files with holes, by filefrag.
 func DescribeHoles(t testing.TB, dir string) string {
 	t.Helper()
-	const merge = `merge() { tr -d '.:' | awk '{ if (NR > 1 && $1 == e + 1) { e = $2; next } if (NR > 1) print s, e; s = $1; e = $2 } END { if (NR) print s, e }'; }
+	const merge = `merge() { awk '{ if (NR > 1 && $1 == e + 1) { e = $2; next } if (NR > 1) print s, e; s = $1; e = $2 } END { if (NR) print s, e }'; }
 sync -f "$1"
 `
 	return Shell(t, merge+holes, dir)
