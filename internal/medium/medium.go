@@ -178,6 +178,10 @@ func (w *Writer) bootImages(ctx context.Context, o Options) error {
 	if err != nil {
 		return fmt.Errorf("cannot make the EFI system partition: %w", err)
 	}
+	const mib = 1 << 20 // partitions end at whole MiB, too
+	if rest := len(image) % mib; rest > 0 {
+		image = append(image, make([]byte, mib-rest)...)
+	}
 	return w.AddBootImage(ctx, iso9660.BootImage{Platform: iso9660.PlatformUEFI, Name: espName, Data: image})
 }
 

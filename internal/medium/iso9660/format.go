@@ -21,12 +21,10 @@ const diskSector = 512
 
 // Where the fixed parts of our images are, in sectors.
 const (
-	pvdSector        = 16
-	bootSector       = 17
-	svdSector        = 18
-	terminatorSector = 19
-	catalogSector    = 20
-	firstDataSector  = 24
+	pvdSector       = 16
+	bootSector      = 17 // El Torito specification, 2.0
+	catalogSector   = 20
+	firstDataSector = 24
 )
 
 // maxExtent is the most bytes one directory record may describe and still be a

@@ -102,16 +102,16 @@ func (w *Writer) head(v volume, size int64) ([]byte, error) {
 	b := make([]byte, firstDataSector*SectorSize)
 	sector := func(n int) []byte { return b[n*SectorSize : (n+1)*SectorSize] }
 	w.descriptor(sector(pvdSector), 1, v.primary, size)
-	w.descriptor(sector(svdSector), 2, v.joliet, size)
-	copy(sector(terminatorSector), "\xffCD001\x01")
-	boot := sector(bootSector)
-	copy(boot, "\x00CD001\x01EL TORITO SPECIFICATION")
-	if len(w.boots) > 0 {
+	joliet := pvdSector + 1
+	if len(w.boots) > 0 { // the boot record has to be in sector 17
+		boot := sector(bootSector)
+		copy(boot, "\x00CD001\x01EL TORITO SPECIFICATION")
 		binary.LittleEndian.PutUint32(boot[71:], catalogSector)
 		w.catalog(sector(catalogSector))
-	} else {
-		copy(boot, "\x00CD001\x01NO BOOT IMAGE\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00")
+		joliet++
 	}
+	w.descriptor(sector(joliet), 2, v.joliet, size)
+	copy(sector(joliet+1), "\xffCD001\x01")
 	w.hybrid(b, size)
 	return b, nil
 }

@@ -16,7 +16,7 @@ const (
 	gptTableLen    = gptEntries * gptEntrySize
 	gptTableBlocks = gptTableLen / diskSector
 	secondGPTLen   = gptTableLen + diskSector
-	firstUsable    = 64 // the first block behind the system area
+	firstUsable    = 2 + gptTableBlocks
 	bootCode       = 440
 	grubKernelAt   = 432 // in boot_hybrid.img: where the core image is, in blocks
 	partitionsAt   = 446

@@ -2,16 +2,18 @@ package iso9660
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
 	"io"
 )
 
-// What belongs to no file is covered by three digests in the application use
-// field of the primary volume descriptor (ECMA-119 8.4.32, free for us): head,
-// gaps between files, tail. With SHA256SUMS they cover each byte of the image.
+// What SHA256SUMS does not cover is covered by four digests in the application
+// use field of the primary volume descriptor (ECMA-119 8.4.32, free for us), in
+// this order: SHA256SUMS itself, gaps between files, tail, and the head, with
+// its own digest as zeros. So each byte of the image is under some digest.
 const (
 	signMark = "MKCDREC-SUMS-1\n"
 	signAt   = pvdSector*SectorSize + 883
-	signLen  = len(signMark) + 3*sha256.Size + 8
+	signLen  = len(signMark) + 8 + 4*sha256.Size
 )
 
 // sign computes the digests and puts them into head.
@@ -27,13 +29,11 @@ func (w *Writer) sign(head, tail []byte) {
 	_, _ = io.CopyN(gaps, zeros{}, w.next-at)
 	tailSum := sha256.Sum256(tail)
 	n := copy(field, signMark)
+	binary.LittleEndian.PutUint64(field[n:], uint64(w.next)) // where the tail begins
+	n += 8
+	n += copy(field[n:], w.sums[len(w.sums)-1].hash[:]) // SHA256SUMS is the last file
 	n += copy(field[n:], gaps.Sum(nil))
 	n += copy(field[n:], tailSum[:])
-	for i := range 8 {
-		field[n+i] = byte(w.next >> (8 * i)) // where the tail begins
-	}
-	n += 8
-	// The head's digest covers the other two, with its own place as zeros.
 	headSum := sha256.Sum256(head)
 	copy(field[n:], headSum[:])
 }

@@ -156,7 +156,7 @@ type fileWriter struct {
 	ctx   context.Context
 	name  string
 	start int64 // in bytes from the start of the image
-	size  int64 // with what is in buf
+	size  int64 // bytes written, without those in buf
 	buf   []byte
 	hash  hash.Hash
 	ended bool
@@ -172,8 +172,14 @@ func (f *fileWriter) Write(p []byte) (int, error) {
 	}
 	f.hash.Write(p)
 	n := len(p)
-	f.size += int64(n)
 	for len(p) > 0 {
+		if len(f.buf) == 0 && len(p) >= chunk { // large pieces are not copied
+			if err := f.put(p[:chunk]); err != nil {
+				return 0, err
+			}
+			p = p[chunk:]
+			continue
+		}
 		if f.buf == nil {
 			f.buf = make([]byte, 0, chunk)
 		}
@@ -189,8 +195,17 @@ func (f *fileWriter) Write(p []byte) (int, error) {
 	return n, nil
 }
 
+// put writes the next bytes of the file into the image.
+func (f *fileWriter) put(p []byte) error {
+	if err := f.w.writeAt(p, f.start+f.size); err != nil {
+		return err
+	}
+	f.size += int64(len(p))
+	return nil
+}
+
 func (f *fileWriter) flush() error {
-	err := f.w.writeAt(f.buf, f.start+f.size-int64(len(f.buf)))
+	err := f.put(f.buf)
 	f.buf = f.buf[:0]
 	return err
 }
