@@ -1,6 +1,17 @@
 package archive
 
-import "time"
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/mkcdrec/mkcdrec/internal/archive/zstdframe"
+	"github.com/mkcdrec/mkcdrec/internal/fail"
+)
 
 // FormatVersion is the version of the backup format this program writes.
 const FormatVersion = 1
@@ -64,4 +75,98 @@ const MaxWarnings = 1000
 type Warning struct {
 	Path    string `json:"path"`
 	Problem string `json:"problem"`
+}
+
+// maxManifest is the largest manifest that is read, in bytes.
+const maxManifest = 64 << 20
+
+// digestKey begins the last line of a manifest. The digest covers all bytes
+// before that line.
+const digestKey = "  \"sha256\": \""
+
+// encodeManifest is the file's content: JSON with the digest of itself as its last key.
+func encodeManifest(m *Manifest) ([]byte, error) {
+	if m.Warnings == nil {
+		m.Warnings = []Warning{}
+	}
+	b, err := json.MarshalIndent(m, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("cannot encode the manifest: %w", err)
+	}
+	b = append(bytes.TrimSuffix(b, []byte("\n}")), ",\n"...)
+	sum := sha256.Sum256(b)
+	return fmt.Appendf(b, "%s%x\"\n}\n", digestKey, sum), nil
+}
+
+// decodeManifest checks digest, version and plausibility. Its errors are of
+// kind fail.Damaged, or fail.Unsupported for a later version.
+func decodeManifest(b []byte) (*Manifest, error) {
+	i := bytes.LastIndex(b, []byte("\n"+digestKey))
+	if i < 0 {
+		return nil, fail.New(fail.Damaged, "manifest has no digest at its end: it is not complete")
+	}
+	want := fmt.Sprintf("%s%x\"\n}\n", digestKey, sha256.Sum256(b[:i+1]))
+	if string(b[i+1:]) != want {
+		return nil, fail.New(fail.Damaged, "manifest does not match its own digest")
+	}
+	var version struct {
+		Format int `json:"format"`
+	}
+	if err := json.Unmarshal(b, &version); err != nil {
+		return nil, fail.New(fail.Damaged, "cannot decode the manifest: %w", err)
+	}
+	if version.Format != FormatVersion {
+		return nil, fail.Hint(fail.New(fail.Unsupported, "backup has format version %d; this program reads %d", version.Format, FormatVersion),
+			"use the program version on the backup's own medium, or a newer one")
+	}
+	m := new(Manifest)
+	if err := json.Unmarshal(b, m); err != nil {
+		return nil, fail.New(fail.Damaged, "cannot decode the manifest: %w", err)
+	}
+	if err := m.check(); err != nil {
+		return nil, fail.New(fail.Damaged, "manifest is not plausible: %w", err)
+	}
+	return m, nil
+}
+
+// check looks for values that no Writer writes.
+func (m *Manifest) check() error {
+	if m.FrameMax < 1 || m.FrameMax > zstdframe.MaxContent {
+		return fmt.Errorf("frames of %d bytes", m.FrameMax)
+	}
+	if len(m.Volumes) == 0 || m.Counts.Paths < 1 {
+		return errors.New("an empty backup")
+	}
+	files := []FileInfo{m.Cat}
+	if m.Layout != nil {
+		files = append(files, *m.Layout)
+	}
+	var raw, stored int64
+	for i, v := range m.Volumes {
+		if v.Name != volumeName(i+1) {
+			return fmt.Errorf("volume %d is named %q", i+1, v.Name)
+		}
+		if v.Frames < 1 || v.Frames > 1<<24 || v.RawSize < v.Frames || v.RawSize > v.Frames*m.FrameMax || v.Size < zstdframe.TableLen(0) ||
+			v.Frames > (v.Size-zstdframe.TableLen(0))/12 {
+			return fmt.Errorf("volume %d with %d frames in %d bytes", i+1, v.Frames, v.Size)
+		}
+		raw, stored = raw+v.RawSize, stored+v.Size
+		files = append(files, v.FileInfo)
+	}
+	for _, f := range files {
+		if checkName(f.Name) != nil || strings.Contains(f.Name, "/") || f.Size < 0 || len(f.SHA256) != 64 {
+			return fmt.Errorf("file %q of %d bytes", f.Name, f.Size)
+		}
+	}
+	if raw != m.Counts.Tar || stored != m.Counts.Stored {
+		return errors.New("sizes do not add up")
+	}
+	var paths int64
+	for _, n := range m.Counts.Kinds {
+		paths += n
+	}
+	if paths != m.Counts.Paths {
+		return errors.New("counts do not add up")
+	}
+	return nil
 }
