@@ -43,7 +43,7 @@ func binary(t *testing.T) string {
 // the consoles' logs, when it fails.
 func scratch(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("/var/tmp", "mkcdrec-"+t.Name()+"-")
+	dir, err := os.MkdirTemp("/var/tmp", "mkcdrec-"+strings.ReplaceAll(t.Name(), "/", "-")+"-")
 	if err != nil {
 		t.Fatal(err)
 	}
