@@ -249,3 +249,15 @@ func (p Plan) Digest() string {
 	sum := sha256.Sum256(b)
 	return hex.EncodeToString(sum[:16])
 }
+
+// Renames maps the kernel names of recorded disks to those here, where they differ.
+func (p Plan) Renames() map[string]string {
+	out := map[string]string{}
+	for _, c := range p.Choices {
+		was, ok := strings.CutPrefix(c.Subject, "disk ")
+		if ok && was != c.Chosen && p.Target.Disk(c.Chosen) != nil {
+			out[was] = c.Chosen
+		}
+	}
+	return out
+}

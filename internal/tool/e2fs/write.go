@@ -1,3 +1,5 @@
+// Package e2fs calls mke2fs(8) and tune2fs(8). Superblocks are read by package
+// superblock.
 package e2fs
 
 import (

@@ -1,3 +1,5 @@
+// Package efibootmgr calls efibootmgr(8) to write boot entries. They are read by
+// package efivars.
 package efibootmgr
 
 import (

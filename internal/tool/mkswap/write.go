@@ -1,3 +1,4 @@
+// Package mkswap calls mkswap(8) and swapoff(8).
 package mkswap
 
 import (

@@ -1,3 +1,4 @@
+// Package vfat calls mkfs.vfat(8), of dosfstools.
 package vfat
 
 import (

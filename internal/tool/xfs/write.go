@@ -1,3 +1,4 @@
+// Package xfs calls mkfs.xfs(8). Superblocks are read by package superblock.
 package xfs
 
 import (

@@ -1,0 +1,202 @@
+package restore
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/mkcdrec/mkcdrec/internal/machine"
+)
+
+// device is the node of a device now. Partitions are asked of the kernel,
+// which alone knows how it called them.
+func (x *executor) device(r machine.Ref) (string, error) {
+	if d, n, ok := r.Part(); ok {
+		parts, err := x.partitions(d)
+		if err != nil {
+			return "", err
+		}
+		if name := parts[n]; name != "" {
+			return "/dev/" + name, nil
+		}
+		return "", fmt.Errorf("disk %s has no partition %d", d, n)
+	}
+	dev, err := x.m.Resolve(r)
+	if err != nil {
+		return "", err
+	}
+	return dev.Path, nil
+}
+
+// partitions maps the partition numbers of a disk to kernel names
+// (/sys/block/DISK/NAME/partition).
+func (x *executor) partitions(disk string) (map[int]string, error) {
+	files, err := filepath.Glob(filepath.Join(x.Root, "/sys/block", disk, "*", "partition"))
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the partitions of %s: %w", disk, err)
+	}
+	out := map[int]string{}
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			continue // it went away meanwhile
+		}
+		if n, err := strconv.Atoi(strings.TrimSpace(string(b))); err == nil {
+			out[n] = filepath.Base(filepath.Dir(f))
+		}
+	}
+	return out, nil
+}
+
+// holder is a device that stands on a disk or its partitions.
+type holder struct {
+	Name   string // kernel name: dm-0, md127
+	Mapper string // device-mapper name, "" for others
+}
+
+// holders are the devices that stand on a disk, those on top first: the order
+// in which they can be removed.
+func (x *executor) holders(disk string) []holder {
+	var out []holder
+	var visit func(dir string, depth int)
+	visit = func(dir string, depth int) {
+		names, _ := filepath.Glob(filepath.Join(dir, "holders", "*"))
+		for _, n := range names {
+			name := filepath.Base(n)
+			if depth > 16 || slices.ContainsFunc(out, func(h holder) bool { return h.Name == name }) {
+				continue
+			}
+			visit(filepath.Join(x.Root, "/sys/block", name), depth+1)
+			h := holder{Name: name}
+			if b, err := os.ReadFile(filepath.Join(x.Root, "/sys/block", name, "dm", "name")); err == nil {
+				h.Mapper = strings.TrimSpace(string(b))
+			}
+			out = append(out, h)
+		}
+	}
+	base := filepath.Join(x.Root, "/sys/block", disk)
+	visit(base, 0)
+	parts, _ := x.partitions(disk)
+	for _, n := range sortedValues(parts) {
+		visit(filepath.Join(base, n), 0)
+	}
+	return out
+}
+
+func sortedValues(m map[int]string) []string {
+	keys := make([]int, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	out := make([]string, 0, len(m))
+	for _, k := range keys {
+		out = append(out, m[k])
+	}
+	return out
+}
+
+// mounted is one line of /proc/self/mountinfo.
+type mounted struct{ device, target string }
+
+// mounts lists what is mounted of a disk: MAJ:MIN of the disk, its partitions
+// and everything that stands on them, or a source of that name.
+func (x *executor) mounts(disk string) ([]mounted, error) {
+	f, err := os.Open(filepath.Join(x.Root, "/proc/self/mountinfo"))
+	if err != nil {
+		return nil, fmt.Errorf("cannot see what is mounted: %w", err)
+	}
+	defer f.Close()
+	numbers := map[string]bool{}
+	for _, name := range x.stack(disk) {
+		for _, path := range []string{filepath.Join("/sys/block", name), filepath.Join("/sys/block", disk, name)} {
+			if b, err := os.ReadFile(filepath.Join(x.Root, path, "dev")); err == nil {
+				numbers[strings.TrimSpace(string(b))] = true
+			}
+		}
+	}
+	names := map[string]bool{}
+	for _, n := range x.stack(disk) {
+		names["/dev/"+n] = true
+	}
+	for _, h := range x.holders(disk) {
+		names["/dev/mapper/"+h.Mapper] = true
+	}
+	var out []mounted
+	lines := bufio.NewScanner(f)
+	for lines.Scan() {
+		// man 5 proc: ID parent MAJ:MIN root target options [tags] - type source options
+		head, tail, ok := strings.Cut(lines.Text(), " - ")
+		h, t := strings.Fields(head), strings.Fields(tail)
+		if !ok || len(h) < 5 || len(t) < 2 {
+			continue
+		}
+		if numbers[h[2]] || names[t[1]] {
+			out = append(out, mounted{device: t[1], target: unescape(h[4])})
+		}
+	}
+	return out, lines.Err()
+}
+
+// stack is a disk, its partitions and its holders, by kernel name.
+func (x *executor) stack(disk string) []string {
+	out := []string{disk}
+	parts, _ := x.partitions(disk)
+	out = append(out, sortedValues(parts)...)
+	for _, h := range x.holders(disk) {
+		out = append(out, h.Name)
+	}
+	return out
+}
+
+// swaps are the active swap areas on a disk, from /proc/swaps.
+func (x *executor) swaps(disk string) []string {
+	b, err := os.ReadFile(filepath.Join(x.Root, "/proc/swaps"))
+	if err != nil {
+		return nil // a kernel without swap
+	}
+	mine := map[string]bool{}
+	for _, n := range x.stack(disk) {
+		mine["/dev/"+n] = true
+	}
+	for _, h := range x.holders(disk) {
+		mine["/dev/mapper/"+h.Mapper] = true
+	}
+	var out []string
+	for line := range strings.SplitSeq(string(b), "\n") {
+		if f := strings.Fields(line); len(f) > 0 && mine[f[0]] {
+			out = append(out, f[0])
+		}
+	}
+	return out
+}
+
+// unescape undoes the octal escapes of mountinfo.
+func unescape(s string) string {
+	return strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(s)
+}
+
+// drivers are the modules behind a disk: of its own driver and of every
+// controller and bus up to the root of the device tree.
+func (x *executor) drivers(disk string) []string {
+	dir, err := filepath.EvalSymlinks(filepath.Join(x.Root, "/sys/block", disk, "device"))
+	if err != nil {
+		return nil
+	}
+	stop := filepath.Join(x.Root, "/sys")
+	var out []string
+	for ; strings.HasPrefix(dir, stop) && dir != stop; dir = filepath.Dir(dir) {
+		target, err := os.Readlink(filepath.Join(dir, "driver", "module"))
+		if err != nil {
+			continue
+		}
+		if name := strings.ReplaceAll(filepath.Base(target), "-", "_"); !slices.Contains(out, name) {
+			out = append(out, name)
+		}
+	}
+	return out
+}

@@ -1,0 +1,261 @@
+package restore
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/mkcdrec/mkcdrec/internal/plan"
+	"github.com/mkcdrec/mkcdrec/internal/tool/blkid"
+	"github.com/mkcdrec/mkcdrec/internal/tool/lvm"
+	"github.com/mkcdrec/mkcdrec/internal/tool/mount"
+)
+
+// journalOnTarget is the journal's copy in the restored root, which survives a
+// power cut; the last step removes it.
+const journalOnTarget = ".mkcdrec-restore.journal"
+
+// record is one line of the journal.
+type record struct {
+	Time  time.Time `json:"time"`
+	Plan  string    `json:"plan"` // plan.Plan.Digest
+	Step  string    `json:"step"`
+	State string    `json:"state"` // begun, done
+	// Changed are the paths that differ from the backup on purpose so far.
+	Changed []string `json:"changed,omitempty"`
+}
+
+// journal appends records to a file in the rescue system, and to its copy in
+// the target once that is mounted.
+type journal struct {
+	digest string
+	path   string
+	files  []*os.File
+	copies []string
+}
+
+func openJournal(path, digest string) (*journal, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, fmt.Errorf("cannot keep a journal: %w", err)
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("cannot keep a journal: %w", err)
+	}
+	return &journal{digest: digest, path: path, files: []*os.File{f}}, nil
+}
+
+// write appends a record and waits until it is on disk.
+func (j *journal) write(step, state string, changed []string) error {
+	b, err := json.Marshal(record{Time: time.Now().UTC(), Plan: j.digest, Step: step, State: state, Changed: changed})
+	if err != nil {
+		return err
+	}
+	for _, f := range j.files {
+		if _, err := f.Write(append(b, '\n')); err != nil {
+			return fmt.Errorf("cannot write the journal: %w", err)
+		}
+		if err := f.Sync(); err != nil {
+			return fmt.Errorf("cannot write the journal: %w", err)
+		}
+	}
+	return nil
+}
+
+// copyTo copies what was written so far and writes there, too, from now on.
+func (j *journal) copyTo(path string) error {
+	b, err := os.ReadFile(j.path)
+	if err != nil {
+		return fmt.Errorf("cannot copy the journal: %w", err)
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return fmt.Errorf("cannot copy the journal: %w", err)
+	}
+	j.files, j.copies = append(j.files, f), append(j.copies, path)
+	if _, err := f.Write(b); err != nil {
+		return fmt.Errorf("cannot copy the journal: %w", err)
+	}
+	return f.Sync()
+}
+
+// dropCopies removes the copies, so that the target can be unmounted clean.
+func (j *journal) dropCopies() error {
+	for _, f := range j.files[1:] {
+		_ = f.Close()
+	}
+	j.files = j.files[:1]
+	for _, p := range j.copies {
+		if err := os.Remove(p); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("cannot remove the journal's copy: %w", err)
+		}
+	}
+	j.copies = nil
+	return nil
+}
+
+func (j *journal) close() {
+	for _, f := range j.files {
+		_ = f.Close()
+	}
+	j.files = nil
+}
+
+// remove removes the journal of a finished restore.
+func (j *journal) remove() { _ = os.Remove(j.path) }
+
+// past is what a journal tells about an earlier start.
+type past struct {
+	begun, done map[string]bool
+	changed     []string
+}
+
+// readJournal returns what a journal says of this plan. A last line that was
+// cut off by a power cut is ignored.
+func readJournal(path, digest string) (past, error) {
+	p := past{begun: map[string]bool{}, done: map[string]bool{}}
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return p, nil
+	}
+	if err != nil {
+		return p, fmt.Errorf("cannot read the journal: %w", err)
+	}
+	for line := range strings.SplitSeq(string(b), "\n") {
+		var r record
+		if json.Unmarshal([]byte(line), &r) != nil || r.Plan != digest {
+			continue
+		}
+		switch r.State {
+		case "begun":
+			p.begun[r.Step] = true
+		case "done":
+			p.done[r.Step] = true
+		}
+		p.changed = append(p.changed, r.Changed...)
+	}
+	return p, nil
+}
+
+// resume opens the journal and says which steps an earlier start has done and
+// which are still true: the devices must hold what was made on them. When they
+// do not, everything begins anew.
+func (x *executor) resume(ctx context.Context) (map[string]bool, error) {
+	digest := x.Plan.Digest()
+	var p past
+	if !x.Fresh {
+		var err error
+		if p, err = readJournal(x.Journal, digest); err != nil {
+			return nil, err
+		}
+		if len(p.done) == 0 {
+			if p, err = x.journalFromTarget(ctx, digest); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if len(p.done) > 0 && !x.stillThere(ctx, p.done) {
+		x.warn("an earlier start left a journal, but the disks do not hold what it says; everything was done anew")
+		p = past{}
+	}
+	for _, c := range p.changed {
+		x.changed[c] = true
+	}
+	for _, s := range x.Plan.Steps {
+		// Disk names that were exchanged must not be exchanged again in files
+		// that were already rewritten: start from the files of the backup.
+		if s.Kind == plan.Identity && p.begun[s.ID] && !p.done[s.ID] && len(x.Plan.Renames()) > 0 {
+			for _, u := range x.Plan.Steps {
+				if u.Kind == plan.Unpack {
+					delete(p.done, u.ID)
+				}
+			}
+		}
+	}
+	var err error
+	x.journal, err = openJournal(x.Journal, digest)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range x.Plan.Steps { // it begins with what is known to be done
+		if p.done[s.ID] {
+			if err := x.journal.write(s.ID, "done", p.changed); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return p.done, nil
+}
+
+// stillThere looks whether every file system, swap area and physical volume
+// that is called done is there with its UUID. Volume groups are activated
+// first: after a restart of the machine they may not be.
+func (x *executor) stillThere(ctx context.Context, done map[string]bool) bool {
+	for _, s := range x.Plan.Steps {
+		if s.Kind == plan.CreateVG && done[s.ID] {
+			if err := lvm.Activate(ctx, x.System, s.VG.Name); err != nil {
+				return false
+			}
+		}
+	}
+	for _, s := range x.Plan.Steps {
+		uuid := ""
+		switch s.Kind {
+		case plan.MakeFS:
+			uuid = s.FS.UUID
+		case plan.MakeSwap:
+			uuid = s.Swap.UUID
+		case plan.CreatePV:
+			uuid = s.PV.UUID
+		}
+		if uuid == "" || !done[s.ID] {
+			continue
+		}
+		dev, err := x.device(s.Device)
+		if err != nil {
+			return false
+		}
+		if p, err := blkid.Probe(ctx, x.System, dev); err != nil || p.UUID != uuid {
+			return false
+		}
+	}
+	return true
+}
+
+// journalFromTarget reads the copy of the journal from the restored root, when
+// that has been made before: after a power cut it is all that is left.
+func (x *executor) journalFromTarget(ctx context.Context, digest string) (past, error) {
+	root := x.m.MountAt("/")
+	if root == nil {
+		return past{}, nil
+	}
+	fs := x.m.FileSystemOn(root.On)
+	if vg, _, ok := root.On.LV(); ok {
+		// An error only says that there is no such group yet.
+		_ = lvm.Activate(ctx, x.System, vg)
+	}
+	dev, err := x.device(root.On)
+	if err != nil || fs == nil || fs.UUID == "" {
+		return past{}, nil
+	}
+	if p, err := blkid.Probe(ctx, x.System, dev); err != nil || p.UUID != fs.UUID {
+		return past{}, nil
+	}
+	if err := os.MkdirAll(x.TargetRoot, 0o755); err != nil {
+		return past{}, fmt.Errorf("cannot make %s: %w", x.TargetRoot, err)
+	}
+	if err := mount.Mount(ctx, x.System, dev, x.TargetRoot, string(fs.Kind), mountOptions(*fs, *root)); err != nil {
+		return past{}, nil // nothing usable there: the restore begins anew
+	}
+	p, err := readJournal(filepath.Join(x.TargetRoot, journalOnTarget), digest)
+	if uerr := mount.Unmount(ctx, x.System, x.TargetRoot); err == nil {
+		err = uerr
+	}
+	return p, err
+}

@@ -1,0 +1,204 @@
+package restore
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"sort"
+	"strconv"
+	"strings"
+
+	"github.com/mkcdrec/mkcdrec/internal/fail"
+	"github.com/mkcdrec/mkcdrec/internal/machine"
+	"github.com/mkcdrec/mkcdrec/internal/plan"
+)
+
+// Preflight makes all checks that come before the first write, and writes
+// nothing: the plan is consistent, every disk is still the one that the plan
+// names and holds neither medium nor backup, nothing of it is in use, the
+// tools are there, the backup is complete and readable.
+func Preflight(ctx context.Context, opt Options) error {
+	return newExecutor(opt).preflight(ctx)
+}
+
+func (x *executor) preflight(ctx context.Context) error {
+	if err := plan.Validate(x.Plan); err != nil {
+		return err
+	}
+	switch x.m.BootLoader.Kind {
+	case machine.GRUBBIOS, machine.GRUBEFI, machine.SystemdBoot, machine.NoBootLoader, "":
+	default:
+		return fail.New(fail.Unsupported, "this version cannot install the boot loader %q", x.m.BootLoader.Kind)
+	}
+	for _, e := range x.Plan.Erases {
+		if err := x.checkDisk(e.Disk); err != nil {
+			return err
+		}
+	}
+	if err := x.checkTools(); err != nil {
+		return err
+	}
+	if x.Look != nil {
+		here, err := x.Look(ctx)
+		if err != nil {
+			return fail.New(fail.Failed, "cannot look at this machine again: %w", err)
+		}
+		if err := x.checkHere(here); err != nil {
+			return err
+		}
+	}
+	if err := x.Backup.Check(ctx); err != nil {
+		return fmt.Errorf("the backup was checked before any disk was touched: %w", err)
+	}
+	return nil
+}
+
+// checkDisk refuses a disk that is protected, of another size than planned, or
+// in use by somebody else.
+func (x *executor) checkDisk(d machine.Disk) error {
+	if slices.Contains(x.Protected, d.Name) {
+		return fail.New(fail.Refused, "disk %s holds the medium or the backup and is never overwritten", d.Name)
+	}
+	b, err := os.ReadFile(filepath.Join(x.Root, "/sys/block", d.Name, "size"))
+	if err != nil {
+		return fail.New(fail.Refused, "disk %s is not here any more", d.Name)
+	}
+	// The kernel counts in 512-byte units, whatever the disk's sectors are.
+	n, err := strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64)
+	if err != nil || machine.Bytes(n)*512 != d.Size {
+		return fail.New(fail.Refused, "disk %s has another size than planned: %s, not %s", d.Name, plan.Size(machine.Bytes(n)*512), plan.Size(d.Size))
+	}
+	mounts, err := x.mounts(d.Name)
+	if err != nil {
+		return err
+	}
+	for _, m := range mounts {
+		if !x.below(m.target) {
+			return fail.Hint(fail.New(fail.Refused, "disk %s is in use: %s is mounted on %s", d.Name, m.device, m.target), "umount %s", m.target)
+		}
+	}
+	return nil
+}
+
+// checkHere compares the disks with a fresh look, and refuses a volume group
+// of a planned name that lives on other disks: LVM cannot have two.
+func (x *executor) checkHere(here machine.Machine) error {
+	target := map[string]bool{}
+	for _, e := range x.Plan.Erases {
+		d := here.Disk(e.Disk.Name)
+		if d == nil {
+			return fail.New(fail.Refused, "disk %s is not here any more", e.Disk.Name)
+		}
+		if d.Serial != e.Disk.Serial || d.WWN != e.Disk.WWN || d.Size != e.Disk.Size {
+			return fail.New(fail.Refused, "disk %s is not the one that the plan was made for: serial %q, planned %q", d.Name, d.Serial, e.Disk.Serial)
+		}
+		if d.ReadOnly {
+			return fail.New(fail.Refused, "disk %s is read-only", d.Name)
+		}
+		target[d.Name] = true
+	}
+	for _, g := range x.m.VolumeGroups {
+		there := here.VolumeGroup(g.Name)
+		if there == nil {
+			continue
+		}
+		for _, pv := range there.Physical {
+			for _, d := range here.DisksUnder(pv.On) {
+				if !target[d.Name] {
+					return fail.Hint(fail.New(fail.Refused, "a volume group %s lies on disk %s, which is not to be overwritten; there cannot be two of that name", g.Name, d.Name),
+						"detach that disk, or rename its group: vgrename %s NEW", g.Name)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// Tools are the programs that a plan needs in the rescue system, sorted.
+func Tools(p plan.Plan) []string {
+	need := map[string]bool{"mount": true, "umount": true, "udevadm": true, "blkid": true, "wipefs": true, "dd": true}
+	for _, s := range p.Steps {
+		switch s.Kind {
+		case plan.PartitionDisk:
+			need["sfdisk"], need["blockdev"] = true, true
+		case plan.CreatePV:
+			need["pvcreate"] = true
+		case plan.CreateVG:
+			need["vgcreate"], need["vgchange"] = true, true
+		case plan.CreateLV:
+			need["lvcreate"] = true
+		case plan.MakeFS:
+			switch s.FS.Kind {
+			case "ext2", "ext3", "ext4":
+				need["mke2fs"], need["tune2fs"] = true, true
+			default:
+				need["mkfs."+string(s.FS.Kind)] = true
+			}
+		case plan.Subvolumes:
+			need["btrfs"] = true
+		case plan.MakeSwap:
+			need["mkswap"] = true
+		case plan.SwapFile:
+			need["mkswap"], need["fallocate"] = true, true
+		}
+	}
+	out := make([]string, 0, len(need))
+	for n := range need {
+		out = append(out, n)
+	}
+	sort.Strings(out)
+	return out
+}
+
+func (x *executor) checkTools() error {
+	var missing []string
+	for _, n := range Tools(x.Plan) {
+		if _, err := x.System.LookPath(n); err != nil {
+			missing = append(missing, n)
+		}
+	}
+	if len(missing) > 0 {
+		return fail.Hint(fail.New(fail.Unsupported, "programs are missing here: %s", strings.Join(missing, ", ")),
+			"use a medium of mkcdrec that was made on the recorded machine")
+	}
+	return nil
+}
+
+// SameMachine says whether here is the recorded machine; why names what
+// differs. Firmware that tells nothing (no UUID, no serial) is compared by its
+// network cards.
+func SameMachine(recorded, here machine.Machine) (same bool, why string) {
+	a, b := recorded.Product, here.Product
+	if a.UUID != "" && b.UUID != "" {
+		return strings.EqualFold(a.UUID, b.UUID), fmt.Sprintf("product UUID %s, recorded %s", b.UUID, a.UUID)
+	}
+	if a.Serial != "" && b.Serial != "" {
+		return a.Serial == b.Serial && a.Name == b.Name, fmt.Sprintf("%s serial %s, recorded %s serial %s", b.Name, b.Serial, a.Name, a.Serial)
+	}
+	var was, is []string
+	for _, i := range recorded.Network.Interfaces {
+		if i.MAC != "" && i.Kind == "" {
+			was = append(was, strings.ToLower(i.MAC))
+		}
+	}
+	for _, i := range here.Network.Interfaces {
+		if i.MAC != "" && i.Kind == "" {
+			is = append(is, strings.ToLower(i.MAC))
+		}
+	}
+	for _, m := range is {
+		if slices.Contains(was, m) {
+			return true, ""
+		}
+	}
+	return false, fmt.Sprintf("network cards %s, recorded %s", orNone(is), orNone(was))
+}
+
+func orNone(s []string) string {
+	if len(s) == 0 {
+		return "none"
+	}
+	return strings.Join(s, ", ")
+}

@@ -1,0 +1,253 @@
+// Package restore carries out a plan: it releases and rewrites disks, makes
+// volumes and file systems, unpacks the backup, adapts the configuration,
+// installs the boot loader and verifies the result. Each step is written to a
+// journal, so that a second start goes on where the first one ended. What is
+// to be done is decided before (fit, plan); nothing here asks anybody.
+package restore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+
+	"github.com/mkcdrec/mkcdrec/internal/fail"
+	"github.com/mkcdrec/mkcdrec/internal/machine"
+	"github.com/mkcdrec/mkcdrec/internal/plan"
+	"github.com/mkcdrec/mkcdrec/internal/system"
+)
+
+// Default places in the rescue system.
+const (
+	DefaultTarget  = "/mnt/mkcdrec"
+	DefaultJournal = "/run/mkcdrec/restore.journal"
+)
+
+// VerifyMode is how the result is compared with the catalogue.
+type VerifyMode string
+
+// The modes.
+const (
+	VerifyMetadata VerifyMode = "metadata" // sizes, owners, modes, times, attributes
+	VerifyFull     VerifyMode = "full"     // and the content of every file
+)
+
+// Unpacked says what was unpacked. Problems name single paths that are not
+// exactly as the backup has them.
+type Unpacked struct {
+	Paths, Files, Bytes int64
+	Problems            []string
+}
+
+// Verified says what was compared. Differences name the paths.
+type Verified struct {
+	Paths       int64
+	Differences []string
+}
+
+// Backup is what restore needs of a backup; FromArchive makes one.
+type Backup interface {
+	// Check says whether all of it is there and readable, without unpacking.
+	Check(ctx context.Context) error
+	// Unpack puts everything below root. progress gets the bytes so far.
+	Unpack(ctx context.Context, root string, progress func(done int64)) (Unpacked, error)
+	// Compare compares root with the catalogue. Paths for which ignore is true
+	// were changed on purpose.
+	Compare(ctx context.Context, root string, mode VerifyMode, ignore func(path string) bool) (Verified, error)
+}
+
+// Event tells how the restore proceeds.
+type Event struct {
+	Step  plan.Step
+	Index int    // of the step, from 0
+	Of    int    // number of steps
+	State string // "begun", "done", "skipped", or "progress"
+	Text  string // what is done, or was found
+	Done  int64  // bytes, State "progress"
+}
+
+// Options are what Run works with. Plan, Backup and System must be set.
+type Options struct {
+	Plan   plan.Plan
+	Backup Backup
+	System system.Runner
+	// Look inspects this machine again before the first write, to see that
+	// the disks are still those of the plan; nil: only their sizes are checked.
+	Look func(ctx context.Context) (machine.Machine, error)
+	// Protected are kernel names of the disks with the medium and the backup.
+	Protected  []string
+	TargetRoot string // "": DefaultTarget
+	Journal    string // "": DefaultJournal
+	// Root is prefixed to /sys, /proc and /dev when they are read; "" outside of tests.
+	Root     string
+	Verify   VerifyMode // "": VerifyMetadata
+	Fresh    bool       // ignore the journal of an interrupted restore
+	Progress func(Event)
+}
+
+// Report says what was done.
+type Report struct {
+	Steps    int      // carried out now
+	Resumed  int      // found done by an earlier start
+	Unpacked Unpacked // zero where an earlier start had unpacked
+	Verified Verified
+	Changes  []string // what differs from the backup on purpose, for people
+	Warnings []string // everything that is not as recorded
+}
+
+// executor is one run.
+type executor struct {
+	Options
+	m       *machine.Machine
+	journal *journal
+	report  Report
+	changed map[string]bool // paths, relative to the root, that Compare leaves out
+	binds   []string        // mounts for the chroot, to be undone
+}
+
+// Run carries out the plan. All checks come before the first write
+// (Preflight). A nil error means that every step was done; Report.Warnings
+// then still name what is not as recorded. When ctx ends, the error is of kind
+// fail.Interrupted and a second Run with the same plan goes on.
+func Run(ctx context.Context, opt Options) (Report, error) {
+	x := newExecutor(opt)
+	if err := x.preflight(ctx); err != nil {
+		return x.report, err
+	}
+	done, err := x.resume(ctx)
+	if err != nil {
+		return x.report, err
+	}
+	defer x.journal.close()
+	err = x.steps(ctx, done)
+	if uerr := x.unbind(context.WithoutCancel(ctx)); err == nil {
+		err = uerr
+	}
+	if err == nil {
+		x.journal.remove()
+		return x.report, nil
+	}
+	if ctx.Err() != nil || errors.Is(err, context.Canceled) {
+		err = &fail.Error{Kind: fail.Interrupted, Err: fmt.Errorf("the restore was interrupted: %w", err)}
+	}
+	if fail.HintOf(err) == "" {
+		err = fail.Hint(err, "the restore is not finished; a second start goes on from here (journal: %s)", x.Journal)
+	}
+	return x.report, err
+}
+
+func newExecutor(opt Options) *executor {
+	if opt.TargetRoot == "" {
+		opt.TargetRoot = DefaultTarget
+	}
+	if opt.Journal == "" {
+		opt.Journal = DefaultJournal
+	}
+	if opt.Verify == "" {
+		opt.Verify = VerifyMetadata
+	}
+	x := &executor{Options: opt, changed: map[string]bool{}}
+	x.m = &x.Plan.Target
+	return x
+}
+
+// steps carries out what is not done yet.
+func (x *executor) steps(ctx context.Context, done map[string]bool) error {
+	for i, s := range x.Plan.Steps {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		text := s.Text(*x.m)
+		if done[s.ID] && !always(s.Kind) {
+			x.report.Resumed++
+			x.tell(Event{Step: s, Index: i, State: "skipped", Text: text})
+			continue
+		}
+		x.tell(Event{Step: s, Index: i, State: "begun", Text: text})
+		if err := x.journal.write(s.ID, "begun", nil); err != nil {
+			return err
+		}
+		if err := x.step(ctx, i, s); err != nil {
+			return fmt.Errorf("step %d of %d, %s: %w", i+1, len(x.Plan.Steps), text, err)
+		}
+		if s.Kind == plan.MountFS && s.Mount.Target == "/" {
+			// From here on the journal survives a power cut.
+			if err := x.journal.copyTo(filepath.Join(x.TargetRoot, journalOnTarget)); err != nil {
+				return err
+			}
+		}
+		if err := x.journal.write(s.ID, "done", x.changedPaths()); err != nil {
+			return err
+		}
+		x.report.Steps++
+		x.tell(Event{Step: s, Index: i, State: "done", Text: text})
+	}
+	return nil
+}
+
+// always says that a step is carried out again on every start: mounts do not
+// survive, and what is verified is the end result.
+func always(k plan.Kind) bool {
+	return k == plan.MountFS || k == plan.VerifyRestored || k == plan.UnmountAll
+}
+
+func (x *executor) tell(e Event) {
+	if x.Progress != nil {
+		e.Of = len(x.Plan.Steps)
+		x.Progress(e)
+	}
+}
+
+func (x *executor) warn(format string, args ...any) {
+	x.report.Warnings = append(x.report.Warnings, fmt.Sprintf(format, args...))
+}
+
+func (x *executor) change(path, format string, args ...any) {
+	if path != "" {
+		x.changed[path] = true
+	}
+	x.report.Changes = append(x.report.Changes, fmt.Sprintf(format, args...))
+}
+
+// changedPaths is the set changed as the journal keeps it.
+func (x *executor) changedPaths() []string {
+	return slices.Sorted(maps.Keys(x.changed))
+}
+
+func (x *executor) step(ctx context.Context, i int, s plan.Step) error {
+	switch s.Kind {
+	case plan.Release:
+		return x.release(ctx, s)
+	case plan.Wipe:
+		return x.wipe(ctx, s)
+	case plan.PartitionDisk:
+		return x.partition(ctx, s)
+	case plan.CreatePV, plan.CreateVG, plan.CreateLV:
+		return x.volumes(ctx, s)
+	case plan.MakeFS:
+		return x.makeFS(ctx, s)
+	case plan.MakeSwap:
+		return x.makeSwap(ctx, s)
+	case plan.Subvolumes:
+		return x.subvolumes(ctx, s)
+	case plan.MountFS:
+		return x.mount(ctx, s)
+	case plan.Unpack:
+		return x.unpack(ctx, i, s)
+	case plan.SwapFile:
+		return x.swapFile(ctx, s)
+	case plan.Identity:
+		return x.identity(ctx, s)
+	case plan.Initramfs:
+		return x.initramfs(ctx)
+	case plan.InstallLoader:
+		return x.bootLoader(ctx, s)
+	case plan.VerifyRestored:
+		return x.verify(ctx)
+	case plan.UnmountAll:
+		return x.unmountAll(ctx)
+	}
+	return fail.New(fail.Unsupported, "this version does not know the step %q", s.Kind)
+}

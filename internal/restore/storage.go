@@ -1,0 +1,235 @@
+package restore
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/mkcdrec/mkcdrec/internal/fail"
+	"github.com/mkcdrec/mkcdrec/internal/machine"
+	"github.com/mkcdrec/mkcdrec/internal/plan"
+	"github.com/mkcdrec/mkcdrec/internal/tool/btrfs"
+	"github.com/mkcdrec/mkcdrec/internal/tool/dmsetup"
+	"github.com/mkcdrec/mkcdrec/internal/tool/e2fs"
+	"github.com/mkcdrec/mkcdrec/internal/tool/lvm"
+	"github.com/mkcdrec/mkcdrec/internal/tool/mdadm"
+	"github.com/mkcdrec/mkcdrec/internal/tool/mkswap"
+	"github.com/mkcdrec/mkcdrec/internal/tool/mount"
+	"github.com/mkcdrec/mkcdrec/internal/tool/sfdisk"
+	"github.com/mkcdrec/mkcdrec/internal/tool/udev"
+	"github.com/mkcdrec/mkcdrec/internal/tool/vfat"
+	"github.com/mkcdrec/mkcdrec/internal/tool/wipefs"
+	"github.com/mkcdrec/mkcdrec/internal/tool/xfs"
+)
+
+// release takes the disk out of use: what an interrupted restore left mounted,
+// swap, device mapper and arrays. Preflight has refused foreign mounts.
+func (x *executor) release(ctx context.Context, s plan.Step) error {
+	disk := s.Device.Body()
+	mounts, err := x.mounts(disk)
+	if err != nil {
+		return err
+	}
+	for _, m := range slices.Backward(mounts) {
+		if !x.below(m.target) {
+			return fail.New(fail.Refused, "%s is mounted on %s", m.device, m.target)
+		}
+		if err := mount.Unmount(ctx, x.System, m.target); err != nil {
+			return err
+		}
+	}
+	for _, dev := range x.swaps(disk) {
+		if err := mkswap.Off(ctx, x.System, dev); err != nil {
+			return err
+		}
+	}
+	for _, h := range x.holders(disk) {
+		if h.Mapper != "" {
+			err = dmsetup.Remove(ctx, x.System, h.Mapper)
+		} else {
+			err = mdadm.Stop(ctx, x.System, "/dev/"+h.Name)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// below says whether a mount point is the target root or within it.
+func (x *executor) below(target string) bool {
+	return target == x.TargetRoot || strings.HasPrefix(target, x.TargetRoot+"/")
+}
+
+// wipe removes the signatures of the old partitions, then of the disk, and
+// zeroes both ends of it, where tables and metadata of arrays lie.
+func (x *executor) wipe(ctx context.Context, s plan.Step) error {
+	disk := s.Device.Body()
+	parts, err := x.partitions(disk)
+	if err != nil {
+		return err
+	}
+	for _, n := range sortedValues(parts) {
+		if err := wipefs.Wipe(ctx, x.System, "/dev/"+n); err != nil {
+			return err
+		}
+	}
+	if err := wipefs.Wipe(ctx, x.System, "/dev/"+disk); err != nil {
+		return err
+	}
+	d := x.m.Disk(disk)
+	mib := int64(d.Size >> 20)
+	if err := wipefs.Zero(ctx, x.System, d.Path, 0, 1); err != nil {
+		return err
+	}
+	if mib > 2 {
+		if err := wipefs.Zero(ctx, x.System, d.Path, mib-1, 0); err != nil {
+			return err
+		}
+	}
+	return udev.Settle(ctx, x.System)
+}
+
+// partition writes the table and waits until the kernel shows all of it.
+func (x *executor) partition(ctx context.Context, s plan.Step) error {
+	disk := s.Device.Body()
+	if err := sfdisk.Write(ctx, x.System, "/dev/"+disk, *s.Table); err != nil {
+		return err
+	}
+	if err := udev.Settle(ctx, x.System); err != nil {
+		return err
+	}
+	for attempt := range 20 {
+		parts, err := x.partitions(disk)
+		if err != nil {
+			return err
+		}
+		missing := slices.ContainsFunc(s.Table.Partitions, func(p machine.Partition) bool { return parts[p.Number] == "" })
+		if !missing {
+			return nil
+		}
+		if attempt%5 == 4 {
+			// The kernel refuses while a partition is open; that passes.
+			_ = udev.Reread(ctx, x.System, "/dev/"+disk)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(500 * time.Millisecond):
+		}
+	}
+	return fmt.Errorf("the kernel does not show all new partitions of %s", disk)
+}
+
+func (x *executor) volumes(ctx context.Context, s plan.Step) error {
+	switch s.Kind {
+	case plan.CreatePV:
+		dev, err := x.device(s.Device)
+		if err != nil {
+			return err
+		}
+		return lvm.CreatePhysical(ctx, x.System, dev, s.PV.UUID)
+	case plan.CreateVG:
+		var devices []string
+		for _, pv := range s.VG.Physical {
+			dev, err := x.device(pv.On)
+			if err != nil {
+				return err
+			}
+			devices = append(devices, dev)
+		}
+		return lvm.CreateGroup(ctx, x.System, *s.VG, devices)
+	}
+	var devices []string
+	for _, r := range s.LV.Devices {
+		dev, err := x.device(r)
+		if err != nil {
+			return err
+		}
+		devices = append(devices, dev)
+	}
+	if err := lvm.CreateVolume(ctx, x.System, s.VG.Name, *s.LV, devices); err != nil {
+		return err
+	}
+	return udev.Settle(ctx, x.System)
+}
+
+func (x *executor) makeFS(ctx context.Context, s plan.Step) error {
+	dev, err := x.device(s.Device)
+	if err != nil {
+		return err
+	}
+	switch s.FS.Kind {
+	case "ext2", "ext3", "ext4":
+		return e2fs.Make(ctx, x.System, dev, *s.FS)
+	case "xfs":
+		return xfs.Make(ctx, x.System, dev, *s.FS)
+	case "btrfs":
+		return btrfs.Make(ctx, x.System, dev, *s.FS)
+	case "vfat":
+		return vfat.Make(ctx, x.System, dev, *s.FS)
+	}
+	return fail.New(fail.Unsupported, "this version cannot make a file system of type %q", s.FS.Kind)
+}
+
+func (x *executor) makeSwap(ctx context.Context, s plan.Step) error {
+	dev, err := x.device(s.Device)
+	if err != nil {
+		return err
+	}
+	return mkswap.Make(ctx, x.System, dev, *s.Swap)
+}
+
+// subvolumes makes the recorded subvolumes, parents first, below a mount of
+// the top level. A subvolume that is there already is kept.
+func (x *executor) subvolumes(ctx context.Context, s plan.Step) (err error) {
+	dev, err := x.device(s.Device)
+	if err != nil {
+		return err
+	}
+	top := x.TargetRoot + ".top"
+	if err := os.MkdirAll(top, 0o700); err != nil {
+		return fmt.Errorf("cannot make a mount point: %w", err)
+	}
+	if err := mount.Mount(ctx, x.System, dev, top, "btrfs", "subvolid=5"); err != nil {
+		return err
+	}
+	defer func() {
+		if uerr := mount.Unmount(context.WithoutCancel(ctx), x.System, top); err == nil {
+			err = uerr
+		}
+		_ = os.Remove(top)
+	}()
+	subs := slices.Clone(s.FS.Subvolumes)
+	slices.SortFunc(subs, func(a, b machine.Subvolume) int { return strings.Compare(a.Path, b.Path) })
+	for _, v := range subs {
+		if v.Snapshot {
+			x.warn("snapshot %s of the btrfs on %s is not made again", v.Path, s.Device.Body())
+			continue
+		}
+		if !filepath.IsLocal(v.Path) {
+			return fail.New(fail.Damaged, "the recorded subvolume %q has an impossible path", v.Path)
+		}
+		p := path.Join(top, v.Path)
+		if _, err := os.Lstat(p); err == nil {
+			continue
+		}
+		if err := os.MkdirAll(path.Dir(p), 0o755); err != nil {
+			return fmt.Errorf("cannot make %s: %w", path.Dir(p), err)
+		}
+		if err := btrfs.CreateSubvolume(ctx, x.System, p); err != nil {
+			return err
+		}
+	}
+	for _, v := range subs {
+		if v.Default && !v.Snapshot {
+			return btrfs.SetDefault(ctx, x.System, path.Join(top, v.Path))
+		}
+	}
+	return nil
+}

@@ -1,0 +1,362 @@
+package restore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/mkcdrec/mkcdrec/internal/fail"
+	"github.com/mkcdrec/mkcdrec/internal/machine"
+	"github.com/mkcdrec/mkcdrec/internal/plan"
+	"github.com/mkcdrec/mkcdrec/internal/system"
+	"github.com/mkcdrec/mkcdrec/internal/tool/initramfs"
+	"github.com/mkcdrec/mkcdrec/internal/tool/mkswap"
+	"github.com/mkcdrec/mkcdrec/internal/tool/mount"
+)
+
+// mountOptions are those that matter while the files are written: the
+// subvolume and compression of btrfs, the owner and mode of a vfat's files.
+// Whatever would hinder writing (ro, nodev, nosuid, quota) is left out.
+func mountOptions(fs machine.FileSystem, m machine.Mount) string {
+	out := []string{"noatime"}
+	if fs.Kind == "btrfs" && m.Subvolume != "" {
+		out = append(out, "subvol=/"+strings.TrimPrefix(m.Subvolume, "/"))
+	}
+	for o := range strings.SplitSeq(m.Options, ",") {
+		key, _, _ := strings.Cut(o, "=")
+		switch {
+		case fs.Kind == "btrfs" && (key == "compress" || key == "compress-force"),
+			fs.Kind == "vfat" && slices.Contains([]string{"umask", "fmask", "dmask", "uid", "gid", "shortname"}, key):
+			out = append(out, o)
+		}
+	}
+	return strings.Join(out, ",")
+}
+
+func (x *executor) mount(ctx context.Context, s plan.Step) error {
+	dev, err := x.device(s.Device)
+	if err != nil {
+		return err
+	}
+	if !filepath.IsAbs(s.Mount.Target) || path.Clean(s.Mount.Target) != s.Mount.Target {
+		return fail.New(fail.Damaged, "the recorded mount point %q is not a clean path", s.Mount.Target)
+	}
+	target := path.Join(x.TargetRoot, s.Mount.Target)
+	if s.Mount.Target == "/" {
+		err = os.MkdirAll(target, 0o755)
+	} else {
+		// A symbolic link in the restored tree must not lead out of it.
+		err = x.inRoot(func(r *os.Root) error { return r.MkdirAll(strings.TrimPrefix(s.Mount.Target, "/"), 0o755) })
+	}
+	if err != nil {
+		return fmt.Errorf("cannot make mount point %s: %w", target, err)
+	}
+	if x.isMounted(target) {
+		return nil // left by an earlier start in this rescue system
+	}
+	return mount.Mount(ctx, x.System, dev, target, string(x.m.FileSystemOn(s.Device).Kind), mountOptions(*x.m.FileSystemOn(s.Device), *s.Mount))
+}
+
+// isMounted looks for a mount point in mountinfo.
+func (x *executor) isMounted(target string) bool {
+	b, err := os.ReadFile(filepath.Join(x.Root, "/proc/self/mountinfo"))
+	if err != nil {
+		return false
+	}
+	for line := range strings.SplitSeq(string(b), "\n") {
+		if f := strings.Fields(line); len(f) > 4 && unescape(f[4]) == target {
+			return true
+		}
+	}
+	return false
+}
+
+// inRoot works below the target root; no path leaves it, symbolic links included.
+func (x *executor) inRoot(do func(*os.Root) error) error {
+	r, err := os.OpenRoot(x.TargetRoot)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	return do(r)
+}
+
+// exists says whether a path, relative to the target root, is there.
+func (x *executor) exists(name string) bool {
+	return x.inRoot(func(r *os.Root) error { _, err := r.Stat(name); return err }) == nil
+}
+
+func (x *executor) unpack(ctx context.Context, i int, s plan.Step) error {
+	u, err := x.Backup.Unpack(ctx, x.TargetRoot, func(done int64) {
+		x.tell(Event{Step: s, Index: i, State: "progress", Done: done})
+	})
+	x.report.Unpacked = u
+	if err != nil {
+		return err
+	}
+	if u.Paths == 0 {
+		return fail.New(fail.Damaged, "the backup has no files")
+	}
+	x.report.Warnings = append(x.report.Warnings, u.Problems...)
+	return nil
+}
+
+// swapFile makes a swap file anew: without holes, and on btrfs without copy on
+// write (btrfs(5), "Swapfile support").
+func (x *executor) swapFile(ctx context.Context, s plan.Step) error {
+	name := strings.TrimPrefix(path.Clean("/"+s.Swap.File), "/")
+	err := x.inRoot(func(r *os.Root) error { return r.MkdirAll(path.Dir(name), 0o755) })
+	if err != nil {
+		return fmt.Errorf("cannot make swap file %s: %w", s.Swap.File, err)
+	}
+	return x.keepTimes(path.Dir(name), func() error { return x.makeSwapFile(ctx, s, name) })
+}
+
+func (x *executor) makeSwapFile(ctx context.Context, s plan.Step, name string) error {
+	err := x.inRoot(func(r *os.Root) error {
+		if err := r.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		f, err := r.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+		if err != nil {
+			return err
+		}
+		return f.Close()
+	})
+	if err != nil {
+		return fmt.Errorf("cannot make swap file %s: %w", s.Swap.File, err)
+	}
+	x.changed[name] = true
+	file := path.Join(x.TargetRoot, name)
+	if f := x.fsOf(s.Swap.File); f != nil && f.Kind == "btrfs" {
+		if _, err := x.System.Run(ctx, system.Command{Name: "chattr", Args: []string{"+C", file}}); err != nil {
+			return fmt.Errorf("cannot make swap file %s: %w", s.Swap.File, err)
+		}
+	}
+	if _, err := x.System.Run(ctx, system.Command{Name: "fallocate", Args: []string{"-l", strconv.FormatInt(int64(s.Swap.Size), 10), file}}); err != nil {
+		return fmt.Errorf("cannot make swap file %s: %w", s.Swap.File, err)
+	}
+	return mkswap.Make(ctx, x.System, file, *s.Swap)
+}
+
+// keepTimes gives a directory its modification time back after a change in it.
+func (x *executor) keepTimes(dir string, change func() error) error {
+	return x.inRoot(func(r *os.Root) error {
+		fi, err := r.Stat(dir)
+		if err != nil {
+			return err
+		}
+		if err := change(); err != nil {
+			return err
+		}
+		return r.Chtimes(dir, time.Time{}, fi.ModTime())
+	})
+}
+
+// fsOf is the file system that holds a path of the restored machine.
+func (x *executor) fsOf(file string) *machine.FileSystem {
+	var best *machine.Mount
+	for i := range x.m.Mounts {
+		m := &x.m.Mounts[i]
+		inside := m.Target == "/" || file == m.Target || strings.HasPrefix(file, m.Target+"/")
+		if inside && (best == nil || len(m.Target) > len(best.Target)) {
+			best = m
+		}
+	}
+	if best == nil {
+		return nil
+	}
+	return x.m.FileSystemOn(best.On)
+}
+
+// bind shows the rescue system's devices inside the restored root, for
+// programs that run there. Run undoes it.
+func (x *executor) bind(ctx context.Context) error {
+	if len(x.binds) > 0 {
+		return nil
+	}
+	for _, dir := range []string{"dev", "proc", "sys", "run"} {
+		if err := x.inRoot(func(r *os.Root) error { return r.MkdirAll(dir, 0o755) }); err != nil {
+			return fmt.Errorf("cannot prepare /%s in the restored system: %w", dir, err)
+		}
+		target := path.Join(x.TargetRoot, dir)
+		if err := mount.Bind(ctx, x.System, "/"+dir, target); err != nil {
+			return err
+		}
+		x.binds = append(x.binds, target)
+	}
+	return nil
+}
+
+func (x *executor) unbind(ctx context.Context) error {
+	var first error
+	for _, t := range slices.Backward(x.binds) {
+		if err := mount.UnmountAll(ctx, x.System, t); err != nil && first == nil {
+			first = err
+		}
+	}
+	x.binds = nil
+	return first
+}
+
+// initramfs rebuilds the initramfs of the recorded kernel when it lacks a
+// driver that leads to the target disks, and says which.
+func (x *executor) initramfs(ctx context.Context) error {
+	kernel := x.m.Kernel
+	image := x.image(kernel)
+	if image == "" {
+		if x.m.BootLoader.Kind != machine.NoBootLoader {
+			x.warn("no initramfs of kernel %s was found in /boot; whether it has the drivers for this machine was not checked", kernel)
+		}
+		return nil
+	}
+	need := x.needed(kernel)
+	if len(need) == 0 {
+		return nil
+	}
+	maker, ok := x.maker()
+	if !ok {
+		x.warn("the restored system has no known tool for its initramfs; whether it has %s was not checked", strings.Join(need, ", "))
+		return nil
+	}
+	if err := x.bind(ctx); err != nil {
+		return err
+	}
+	has, err := initramfs.Modules(ctx, x.System, x.TargetRoot, maker, "/"+image)
+	if err != nil {
+		x.warn("%v; whether it has %s was not checked", err, strings.Join(need, ", "))
+		return nil
+	}
+	var missing []string
+	for _, m := range need {
+		if !has[m] {
+			missing = append(missing, m)
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	if err := initramfs.Rebuild(ctx, x.System, x.TargetRoot, maker, kernel, "/"+image); err != nil {
+		return err
+	}
+	has, err = initramfs.Modules(ctx, x.System, x.TargetRoot, maker, "/"+image)
+	if err != nil {
+		return err
+	}
+	for _, m := range missing {
+		if !has[m] {
+			x.warn("the rebuilt initramfs still lacks the driver %s that this machine's disk needs", m)
+		}
+	}
+	x.changed["boot"] = true
+	x.change(image, "%s rebuilt: it lacked %s, which this machine's disk needs", image, strings.Join(missing, ", "))
+	return nil
+}
+
+// image is the path of a kernel's initramfs in the root, or "".
+func (x *executor) image(kernel string) string {
+	for _, n := range []string{"boot/initrd.img-" + kernel, "boot/initramfs-" + kernel + ".img", "boot/initrd-" + kernel, "boot/initramfs-linux.img"} {
+		if kernel != "" && x.exists(n) {
+			return n
+		}
+	}
+	return ""
+}
+
+func (x *executor) maker() (initramfs.Maker, bool) {
+	for _, m := range initramfs.Makers {
+		if x.program(m.List) != "" {
+			return m, true
+		}
+	}
+	return initramfs.Maker{}, false
+}
+
+// program is the path of a program inside the restored root, or "".
+func (x *executor) program(name string) string {
+	for _, dir := range []string{"usr/sbin", "usr/bin", "sbin", "bin"} {
+		if x.exists(dir + "/" + name) {
+			return "/" + dir + "/" + name
+		}
+	}
+	return ""
+}
+
+// needed are the modules behind the target disks that the kernel does not have
+// built in.
+func (x *executor) needed(kernel string) []string {
+	var builtin []byte
+	for _, dir := range []string{"usr/lib", "lib"} {
+		if len(builtin) == 0 {
+			_ = x.inRoot(func(r *os.Root) error {
+				var err error
+				builtin, err = r.ReadFile(dir + "/modules/" + kernel + "/modules.builtin")
+				return err
+			})
+		}
+	}
+	in := map[string]bool{}
+	for line := range strings.SplitSeq(string(builtin), "\n") {
+		in[strings.ReplaceAll(strings.TrimSuffix(path.Base(line), ".ko"), "-", "_")] = true
+	}
+	var out []string
+	for _, d := range x.m.Disks {
+		for _, m := range x.drivers(d.Name) {
+			if !in[m] && !slices.Contains(out, m) {
+				out = append(out, m)
+			}
+		}
+	}
+	return out
+}
+
+// verify compares the result with the catalogue, except what was changed on purpose.
+func (x *executor) verify(ctx context.Context) error {
+	v, err := x.Backup.Compare(ctx, x.TargetRoot, x.Verify, x.ignored)
+	x.report.Verified = v
+	if err != nil {
+		return err
+	}
+	if v.Paths == 0 {
+		return fail.New(fail.Failed, "nothing was verified")
+	}
+	if n := len(v.Differences); n > 0 {
+		shown := v.Differences[:min(n, 5)]
+		return fail.New(fail.Failed, "%d of %d paths are not as in the backup: %s", n, v.Paths, strings.Join(shown, "; "))
+	}
+	return nil
+}
+
+// ignored says whether a path, relative to the root, may differ: this restore
+// changed it, or the boot loader's installation rewrites it.
+func (x *executor) ignored(name string) bool {
+	name = strings.TrimPrefix(name, "/")
+	if x.changed[name] {
+		return true
+	}
+	for p := name; p != "." && p != "/"; p = path.Dir(p) {
+		if x.changed[p+"/"] {
+			return true
+		}
+	}
+	return false
+}
+
+// unmountAll ends the work on the target: everything is written out.
+func (x *executor) unmountAll(ctx context.Context) error {
+	if err := x.unbind(ctx); err != nil {
+		return err
+	}
+	if err := x.keepTimes(".", x.journal.dropCopies); err != nil {
+		return err
+	}
+	return mount.UnmountAll(ctx, x.System, x.TargetRoot)
+}
