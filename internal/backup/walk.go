@@ -30,6 +30,7 @@ type WalkOptions struct {
 	Root     string   // the live root: "/"
 	Mounts   []string // absolute mount points as seen within Root, "/" first, parents before children; nil: "/"
 	Exclude  []string // see CompilePatterns
+	Literal  []string // absolute paths to leave out, whatever characters they hold
 	Only     []string // absolute paths; nil: everything
 	Readers  int      // goroutines that read ahead; 0: two for each CPU
 	OnAdd    func(e *archive.Entry, done int64)
@@ -151,6 +152,11 @@ func newWalk(opt WalkOptions) (*walk, error) {
 	pat, err := CompilePatterns(exclude)
 	if err != nil {
 		return nil, err
+	}
+	for _, l := range opt.Literal {
+		if l = path.Clean("/" + l); l != "/" {
+			pat.plain[l] = true
+		}
 	}
 	w := &walk{
 		opt: opt, exclude: pat, only: newOnly(opt.Only), names: readNames(opt.Root),

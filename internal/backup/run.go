@@ -1,0 +1,258 @@
+// Package backup backs up a running machine: it walks the recorded file
+// systems of a live root and hands every path to an archive, between the
+// administrator's hooks and under a lock. It neither knows the format
+// (archive) nor where volumes go (store), and it changes nothing on the
+// machine.
+package backup
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"path/filepath"
+	"sort"
+	"time"
+
+	"github.com/mkcdrec/mkcdrec/internal/archive"
+	"github.com/mkcdrec/mkcdrec/internal/fail"
+	"github.com/mkcdrec/mkcdrec/internal/machine"
+	"github.com/mkcdrec/mkcdrec/internal/store"
+	"github.com/mkcdrec/mkcdrec/internal/system"
+	"golang.org/x/sys/unix"
+)
+
+// Options say what is backed up and how.
+type Options struct {
+	Machine *machine.Machine // its mounts are walked, its swap files left out
+	Root    string           // the live root; "": "/"
+	Exclude []string         // see CompilePatterns
+	Only    []string         // absolute paths; nil: everything
+	// Own are directories of this run that are not part of the machine: the
+	// work directory, the destination, where images go.
+	Own     []string
+	Readers int // see WalkOptions
+
+	Sink store.Sink
+	// Writer is passed on; Prefix is the directory that the backup's own
+	// directory is made in, BackupID is filled in.
+	Writer archive.WriterOptions
+	ID     string // "": NewID
+
+	Lock   string        // "": LockFile; "-": the caller holds the lock
+	Hooks  string        // directory with pre-backup and post-backup, file or directory each; "": none
+	Runner system.Runner // runs the hooks
+
+	OnProgress func(Progress) // called from the walking goroutine, for each path
+}
+
+// Progress is how far a backup is.
+type Progress struct {
+	Path  string
+	Paths int64
+	Bytes int64 // content read
+	Total int64 // bytes used on the file systems when they were recorded; an estimate
+}
+
+// Result says what was backed up. Warnings in the manifest mean that the
+// backup is there, and not complete: exit code 3.
+type Result struct {
+	ID       string
+	Prefix   string
+	Manifest *archive.Manifest
+	// PostHook is what went wrong with a hook behind a finished backup.
+	PostHook error
+}
+
+// NewID makes a backup's name from its time and chance, e.g.
+// 20261124T031500Z-1a2b; names sort by time.
+func NewID(now time.Time, random io.Reader) (string, error) {
+	var b [2]byte
+	if _, err := io.ReadFull(random, b[:]); err != nil {
+		return "", fmt.Errorf("cannot read random bytes: %w", err)
+	}
+	return now.UTC().Format("20060102T150405Z") + "-" + hex.EncodeToString(b[:]), nil
+}
+
+// Run makes one backup. Without an error there is a manifest; with one there
+// is none, and what this run wrote was removed where the store can.
+func Run(ctx context.Context, opt Options) (res Result, err error) {
+	if opt.Lock == "" {
+		opt.Lock = LockFile
+	}
+	if opt.Lock != "-" {
+		release, err := Lock(opt.Lock)
+		if err != nil {
+			return Result{}, err
+		}
+		defer release()
+	}
+	if opt.Root == "" {
+		opt.Root = "/"
+	}
+	now := time.Now
+	if opt.Writer.Now != nil {
+		now = opt.Writer.Now
+	}
+	if opt.ID == "" {
+		if opt.ID, err = NewID(now(), rand.Reader); err != nil {
+			return Result{}, err
+		}
+	}
+	res = Result{ID: opt.ID, Prefix: path.Join(opt.Writer.Prefix, opt.ID)}
+	opt.Writer.BackupID, opt.Writer.Prefix = opt.ID, res.Prefix
+	if opt.Writer.Host == "" && opt.Machine != nil {
+		opt.Writer.Host = opt.Machine.Hostname
+	}
+
+	// The post hook undoes what the pre hook did (start a database again), so
+	// it runs whatever happens, also when ctx has ended.
+	defer func() {
+		hookErr := runHooks(context.WithoutCancel(ctx), opt, "post-backup")
+		switch {
+		case hookErr == nil:
+		case err != nil:
+			err = fmt.Errorf("%w; and behind it: %w", err, hookErr)
+		default:
+			res.PostHook = hookErr
+		}
+	}()
+	if err := runHooks(ctx, opt, "pre-backup"); err != nil {
+		return res, err
+	}
+	res.Manifest, err = write(ctx, opt)
+	return res, err
+}
+
+// write makes the archive.
+func write(ctx context.Context, opt Options) (*archive.Manifest, error) {
+	w, err := archive.NewWriter(ctx, opt.Sink, opt.Writer)
+	if err != nil {
+		return nil, err
+	}
+	m, err := fillArchive(ctx, opt, w)
+	if err == nil {
+		return m, nil
+	}
+	if abortErr := w.Abort(); abortErr != nil {
+		err = fmt.Errorf("%w; and the unfinished backup could not be removed: %w", err, abortErr)
+	}
+	switch {
+	case ctx.Err() != nil:
+		return nil, fail.Hint(fail.New(fail.Interrupted, "the backup was interrupted, none was made: %w", err),
+			"start it again; earlier backups are as they were")
+	case errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT):
+		return nil, fail.Hint(fail.New(fail.Failed, "no space left in the destination, no backup was made: %w", err),
+			"make room there, choose another destination, or leave out more with --exclude")
+	}
+	return nil, err
+}
+
+func fillArchive(ctx context.Context, opt Options, w *archive.Writer) (*archive.Manifest, error) {
+	walk := walkOptions(opt)
+	var paths int64
+	total := used(opt.Machine)
+	walk.OnAdd = func(e *archive.Entry, done int64) {
+		paths++
+		if opt.OnProgress != nil {
+			opt.OnProgress(Progress{Path: e.Name, Paths: paths, Bytes: done, Total: max(total, done)})
+		}
+	}
+	if err := Walk(ctx, w, walk); err != nil {
+		return nil, err
+	}
+	if paths == 0 {
+		return nil, fail.Hint(fail.New(fail.Failed, "there is nothing to back up: no path was selected"),
+			"look at --only and --exclude")
+	}
+	for _, p := range walk.Only {
+		if _, err := os.Lstat(filepath.Join(opt.Root, p)); err != nil {
+			w.Warn(relative(p), fmt.Sprintf("was asked for and is not there: %v", err))
+		}
+	}
+	return w.Close()
+}
+
+// walkOptions are the recorded mounts, and what is never part of a backup.
+func walkOptions(opt Options) WalkOptions {
+	wo := WalkOptions{Root: opt.Root, Only: opt.Only, Readers: opt.Readers}
+	wo.Exclude = append(wo.Exclude, opt.Exclude...)
+	wo.Literal = append(wo.Literal, opt.Own...)
+	wo.Exclude = append(wo.Exclude, "/var/tmp/mkcdrec*")
+	if opt.Machine != nil {
+		for _, m := range opt.Machine.Mounts {
+			wo.Mounts = append(wo.Mounts, m.Target)
+		}
+		for _, s := range opt.Machine.Swaps {
+			if s.File != "" {
+				wo.Literal = append(wo.Literal, s.File)
+			}
+		}
+	}
+	return wo
+}
+
+// used is how much the mounted file systems hold.
+func used(m *machine.Machine) int64 {
+	if m == nil {
+		return 0
+	}
+	mounted := map[machine.Ref]bool{}
+	for _, mt := range m.Mounts {
+		mounted[mt.On] = true
+	}
+	var sum machine.Bytes
+	for _, fs := range m.FileSystems {
+		if mounted[fs.On] {
+			sum += fs.Used
+		}
+	}
+	return int64(sum)
+}
+
+// runHooks runs DIR/NAME if it is an executable file, or the executables in
+// DIR/NAME.d and DIR/NAME if it is a directory, in the order of their names.
+// The first that fails ends the row, except behind a backup.
+func runHooks(ctx context.Context, opt Options, name string) error {
+	if opt.Hooks == "" {
+		return nil
+	}
+	var errs []error
+	for _, file := range findHooks(opt.Hooks, name) {
+		_, err := opt.Runner.Run(ctx, system.Command{Name: file, Env: []string{"MKCDREC_BACKUP_ID=" + opt.ID}})
+		if err == nil {
+			continue
+		}
+		errs = append(errs, fail.Hint(fail.New(fail.Failed, "the hook %s failed: %w", file, err),
+			"correct it, or take away its execute permission"))
+		if name == "pre-backup" {
+			break
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func findHooks(dir, name string) []string {
+	var found []string
+	for _, p := range []string{filepath.Join(dir, name), filepath.Join(dir, name+".d")} {
+		fi, err := os.Stat(p)
+		if err != nil {
+			continue
+		}
+		files := []string{p}
+		if fi.IsDir() {
+			files, _ = filepath.Glob(filepath.Join(p, "*"))
+			sort.Strings(files)
+		}
+		for _, f := range files {
+			if fi, err := os.Stat(f); err == nil && fi.Mode().IsRegular() && fi.Mode()&0o111 != 0 {
+				found = append(found, f)
+			}
+		}
+	}
+	return found
+}
