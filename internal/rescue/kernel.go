@@ -18,7 +18,6 @@ var imagePlaces = []string{"/boot/vmlinuz-%s", "/lib/modules/%s/vmlinuz", "/usr/
 // path) that wish names; else the running one if it is installed with its
 // modules; else the newest installed one. The error is fail.Unsupported.
 func FindKernel(root, running, wish string) (Kernel, error) {
-	t := NewTree(root)
 	installed := InstalledKernels(root)
 	if wish != "" {
 		for _, k := range installed {
@@ -36,7 +35,7 @@ func FindKernel(root, running, wish string) (Kernel, error) {
 	}
 	if len(installed) == 0 {
 		return Kernel{}, fail.Hint(fail.New(fail.Unsupported, "cannot find a kernel for the medium: no /boot/vmlinuz-VERSION with /lib/modules/VERSION"),
-			"install %s; it need not be the kernel that runs", kernelPackage(t))
+			"install %s; it need not be the kernel that runs", KernelPackage(FamilyAt(root)))
 	}
 	return installed[0], nil
 }
@@ -52,10 +51,9 @@ func versions(ks []Kernel) string {
 	return strings.Join(v, ", ")
 }
 
-// kernelPackage is the package that brings a kernel, by family.
-func kernelPackage(t *Tree) string {
-	b, _ := os.ReadFile(t.host("/etc/os-release")) // unknown: Debian's name is understood best
-	switch FamilyOf(string(b)) {
+// KernelPackage is the package that brings a kernel in a family.
+func KernelPackage(f Family) string {
+	switch f {
 	case Fedora:
 		return "kernel"
 	case SUSE:
@@ -119,6 +117,12 @@ func digits(s string) (num, rest string) {
 		i++
 	}
 	return s[:i], s[i:]
+}
+
+// FamilyAt is the family of the system below root; Debian where it does not say.
+func FamilyAt(root string) Family {
+	b, _ := os.ReadFile(NewTree(root).host("/etc/os-release")) // unknown: Debian's names are understood best
+	return FamilyOf(string(b))
 }
 
 // FamilyOf is the family of a distribution by the text of its os-release.

@@ -1,0 +1,269 @@
+package cli
+
+import (
+	"context"
+	"crypto/rand"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/mkcdrec/mkcdrec/internal/archive"
+	"github.com/mkcdrec/mkcdrec/internal/backup"
+	"github.com/mkcdrec/mkcdrec/internal/config"
+	"github.com/mkcdrec/mkcdrec/internal/fail"
+	"github.com/mkcdrec/mkcdrec/internal/machine"
+	"github.com/mkcdrec/mkcdrec/internal/store"
+	"github.com/mkcdrec/mkcdrec/internal/store/dir"
+	"github.com/mkcdrec/mkcdrec/internal/ui"
+)
+
+func (a *app) backupCommand() *cobra.Command {
+	var f makeFlags
+	c := &cobra.Command{
+		Use:   "backup",
+		Short: "back this machine up: rescue system and backup in one ISO, or the backup elsewhere",
+		Long: `Backs up every mounted local file system, while the machine runs, and makes the
+medium that restores it. Without --to the backup goes into the image itself.
+What was written is read back before it is called good.
+
+Exit code 0: whole. 3: made, and something was not as it should be: each path is
+named. 7: something on this machine cannot be rebuilt; exclude it by its name to
+go on all the same.`,
+		Example: `  mkcdrec backup --out /srv
+  mkcdrec backup --to file:///mnt/nas/backups
+  mkcdrec backup --exclude '/var/lib/docker/*' --exclude zfs:tank
+  mkcdrec backup --answers answers.toml          # the medium restores unattended
+  mkcdrec backup --plan`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.runBackup(cmd.Context(), f) },
+	}
+	a.mediumFlags(c, &f)
+	c.Flags().StringVar(&f.to, "to", "", "`URL` or directory for the backup (default: into the image)")
+	c.Flags().StringArrayVar(&f.only, "only", nil, "back up only this `PATH` (repeatable)")
+	c.Flags().StringArrayVar(&f.exclude, "exclude", nil, "leave out this `PATTERN`, or a finding by its name (repeatable)")
+	c.Flags().StringVar(&f.volumeSize, "volume-size", "", "cut the backup into volumes of this `SIZE`, e.g. 4GiB")
+	c.Flags().BoolVar(&f.noMedium, "no-medium", false, "with --to: make no medium")
+	return c
+}
+
+// runBackup makes a backup and its medium.
+func (a *app) runBackup(ctx context.Context, f makeFlags) error {
+	if f.to == "" {
+		f.to = a.settings.BackupTo
+	}
+	if f.noMedium && f.to == "" {
+		return fail.Hint(fail.New(fail.Usage, "--no-medium needs a place for the backup"), "say where: --to file:///mnt/nas/backups")
+	}
+	m, err := a.record(ctx)
+	if err != nil {
+		return err
+	}
+	if f.exclude, err = a.excludeFindings(m, f.exclude); err != nil {
+		return err
+	}
+	j, err := a.newJob(m, f, "backup")
+	if err != nil {
+		return err
+	}
+	defer j.cleanUp()
+	if done, err := j.show(); done || err != nil {
+		return err
+	}
+	release, err := backup.Lock(backup.LockFile)
+	if err != nil {
+		return err
+	}
+	defer release()
+	if j.identity.BackupID, err = backup.NewID(j.identity.Made, rand.Reader); err != nil {
+		return err
+	}
+	if f.to == "" {
+		return j.intoMedium(ctx)
+	}
+	return j.intoStore(ctx)
+}
+
+// excludeFindings refuses what cannot be rebuilt unless it was excluded by
+// name, and returns the patterns that remain.
+func (a *app) excludeFindings(m machine.Machine, flags []string) ([]string, error) {
+	patterns := append(slices.Clone(a.settings.Exclude), flags...)
+	var open []string
+	for _, f := range m.Findings {
+		excluded := slices.Contains(patterns, f.Name)
+		patterns = slices.DeleteFunc(patterns, func(p string) bool { return p == f.Name })
+		switch {
+		case !f.Blocking:
+			a.ui.Say("    note: %s", f.What)
+		case excluded:
+			a.ui.Warn("left out by name: %s: %s", f.Name, f.What)
+		default:
+			a.ui.Warn("%s: %s (%s)", f.Name, f.What, f.Todo)
+			open = append(open, f.Name)
+		}
+	}
+	if len(open) > 0 {
+		return nil, fail.Hint(fail.New(fail.Unsupported, "this machine has what cannot be rebuilt: %s", strings.Join(open, ", ")),
+			"to back up the rest, leave it out by name: --exclude %s", strings.Join(open, " --exclude "))
+	}
+	return patterns, nil
+}
+
+// show lists what will be archived; done when that was all that was asked for.
+func (j *job) show() (done bool, err error) {
+	var total machine.Bytes
+	j.ui.Say("    File systems that are backed up:")
+	for _, mt := range j.m.Mounts {
+		fs := j.m.FileSystemOn(mt.On)
+		if fs == nil {
+			continue
+		}
+		total += fs.Used
+		j.ui.Say("      %-24s %-6s %10s used  %s", mt.Target, fs.Kind, ui.Size(int64(fs.Used)), mt.On)
+	}
+	where := j.image
+	if j.f.to != "" {
+		where = j.f.to
+	}
+	j.ui.Say("    to %s", where)
+	if j.f.plan {
+		j.ui.Event("plan", map[string]any{"mounts": j.m.Mounts, "used": total, "to": where, "exclude": j.f.exclude, "only": j.f.only})
+		return true, nil
+	}
+	if j.f.ask {
+		answer, err := j.ui.Ask("Is that right? [y/N]")
+		if err != nil || !strings.EqualFold(answer, "y") && !strings.EqualFold(answer, "yes") {
+			j.ui.Say("Nothing was done.")
+			return true, err
+		}
+	}
+	return false, nil
+}
+
+// intoMedium streams the backup into the image.
+func (j *job) intoMedium(ctx context.Context) error {
+	w, err := j.beginMedium(ctx)
+	if err != nil {
+		return err
+	}
+	res, err := j.backUp(ctx, w.BackupSink(), "")
+	if err != nil {
+		return abort(w, err)
+	}
+	if err := j.finishMedium(ctx, w); err != nil {
+		return err
+	}
+	return j.outcome(res)
+}
+
+// intoStore writes the backup into a directory, verifies it and makes the
+// medium that restores it.
+func (j *job) intoStore(ctx context.Context) error {
+	p, err := localPath(j.f.to)
+	if err != nil {
+		return err
+	}
+	s, err := dir.Open(p)
+	if err != nil {
+		return err
+	}
+	j.identity.BackupURL = "file://" + p
+	res, err := j.backUp(ctx, s, j.m.Hostname)
+	if err != nil {
+		return err
+	}
+	b, err := archive.Open(ctx, s, res.Prefix)
+	if err != nil {
+		return err
+	}
+	err = j.verifyBackup(ctx, b)
+	b.Close()
+	if err != nil {
+		return err
+	}
+	j.ui.Say("Backup: %s", filepath.Join(p, filepath.FromSlash(res.Prefix)))
+	if !j.f.noMedium {
+		w, err := j.beginMedium(ctx)
+		if err != nil {
+			return err
+		}
+		if err := j.finishMedium(ctx, w); err != nil {
+			return err
+		}
+	}
+	return j.outcome(res)
+}
+
+// backUp walks the machine into a sink.
+func (j *job) backUp(ctx context.Context, sink store.Sink, prefix string) (backup.Result, error) {
+	var volume int64
+	size := j.f.volumeSize
+	if size == "" {
+		size = j.settings.VolumeSize
+	}
+	var err error
+	if size != "" {
+		if volume, err = config.ParseSize(size); err != nil {
+			return backup.Result{}, err
+		}
+	}
+	layout, err := j.m.Layout()
+	if err != nil {
+		return backup.Result{}, err
+	}
+	own := []string{j.work, j.f.out}
+	if p, err := localPath(j.f.to); err == nil && j.f.to != "" {
+		own = append(own, p)
+	}
+	j.ui.Step("Backing up %s as %s", j.m.Hostname, j.identity.BackupID)
+	begun, cpu := time.Now(), cpuTime()
+	pr := j.ui.Progress("backup")
+	res, err := backup.Run(ctx, backup.Options{
+		Machine: &j.m, Exclude: j.f.exclude, Only: j.f.only, Own: own, Sink: sink, ID: j.identity.BackupID,
+		Lock: "-", Hooks: existing(j.settings.HooksDir), Runner: j.host,
+		Writer: archive.WriterOptions{
+			Prefix: prefix, Host: j.m.Hostname, Level: j.settings.Level, VolumeSize: volume, Layout: layout,
+			WorkDir: j.work, Tool: "mkcdrec " + Version,
+		},
+		OnProgress: func(p backup.Progress) { pr.Set(p.Bytes, p.Total, p.Paths) },
+	})
+	pr.Done()
+	if err != nil {
+		return res, err
+	}
+	c, took := res.Manifest.Counts, time.Since(begun)
+	j.ui.Say("    %d paths, %s of content in %s: %s/s, %.0f %% of its size, %.1f CPUs busy", c.Paths, ui.Size(c.Content), ui.Duration(took),
+		ui.Size(int64(float64(c.Content)/took.Seconds())), 100*float64(c.Stored)/float64(max(c.Content, 1)), (cpuTime()-cpu).Seconds()/took.Seconds())
+	j.ui.Event("backup-made", map[string]any{"id": res.ID, "prefix": path.Join(prefix, res.ID), "counts": c, "seconds": took.Seconds(), "warnings": res.Manifest.Warned})
+	return res, nil
+}
+
+// existing is dir, or "" where it is not there: no hooks.
+func existing(dir string) string {
+	if _, err := os.Stat(dir); err != nil {
+		return ""
+	}
+	return dir
+}
+
+// outcome is the last word on a verified backup: whole, or with warnings.
+func (j *job) outcome(res backup.Result) error {
+	for i, w := range res.Manifest.Warnings {
+		if i == 20 {
+			j.ui.Warn("and %d more, in the manifest", res.Manifest.Warned-20)
+			break
+		}
+		j.ui.Warn("%s: %s", w.Path, w.Problem)
+	}
+	if res.PostHook != nil {
+		return fail.New(fail.Warnings, "the backup is good, but a hook failed behind it: %w", res.PostHook)
+	}
+	if n := res.Manifest.Warned; n > 0 {
+		return fail.New(fail.Warnings, "the backup was made and verified, with %d warnings", n)
+	}
+	return nil
+}

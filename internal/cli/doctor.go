@@ -1,0 +1,86 @@
+package cli
+
+import (
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/mkcdrec/mkcdrec/internal/doctor"
+	"github.com/mkcdrec/mkcdrec/internal/fail"
+	"github.com/mkcdrec/mkcdrec/internal/inspect"
+	"github.com/mkcdrec/mkcdrec/internal/ui"
+)
+
+func (a *app) doctorCommand() *cobra.Command {
+	var packages bool
+	var out string
+	c := &cobra.Command{
+		Use:   "doctor",
+		Short: "check that everything is here which a recovery medium needs",
+		Long: `Numbered checks: programs, kernel and modules, tools for every mounted file
+system, memory, space, boot loaders; what the medium will boot on. It changes
+nothing. Exit code 1 if something is missing that is needed.`,
+		Example: `  mkcdrec doctor
+  apt-get install $(mkcdrec doctor --packages)`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := needRoot("look at the disks"); err != nil {
+				return err
+			}
+			m, err := inspect.Machine(cmd.Context(), a.host, inspect.Options{})
+			if err != nil {
+				return err
+			}
+			if out == "" {
+				out = a.settings.ImageDir
+			}
+			checks := doctor.Run(cmd.Context(), doctor.Options{Runner: a.host, Machine: m, Destination: out, WorkDir: a.settings.WorkDir, Programs: a.settings.Rescue.Programs, Kernel: a.settings.Rescue.Kernel})
+			if packages {
+				a.ui.Say("%s", strings.Join(doctor.Packages(checks), " "))
+				a.ui.Event("packages", map[string]any{"packages": doctor.Packages(checks)})
+				return nil
+			}
+			return a.showChecks(checks)
+		},
+	}
+	c.Flags().BoolVar(&packages, "packages", false, "print only the packages to install, on one line")
+	c.Flags().StringVar(&out, "out", "", "`DIR` where the image will go, for the check of its space")
+	return c
+}
+
+func (a *app) showChecks(checks []doctor.Check) error {
+	var missing []string
+	for i, c := range checks {
+		style := ui.Green
+		switch {
+		case c.Status == doctor.NotFound && c.Needed:
+			style = ui.Red
+			missing = append(missing, c.Name)
+		case c.Status == doctor.NotFound:
+			style = ui.Yellow
+		case c.Status == doctor.NotApplicable:
+			style = ui.Dim
+		}
+		a.ui.Say("%3d. %-34s %s%s", i+1, c.Name, a.ui.Styled(style, c.Status.String()), detail(c))
+		a.ui.Event("check", c)
+	}
+	if len(checks) == 0 {
+		return fail.New(fail.Failed, "nothing was checked")
+	}
+	if len(missing) > 0 {
+		err := fail.New(fail.Failed, "%d of %d checks found something missing: %s", len(missing), len(checks), strings.Join(missing, ", "))
+		if p := doctor.Packages(checks); len(p) > 0 {
+			return fail.Hint(err, "install: %s", strings.Join(p, " "))
+		}
+		return err
+	}
+	a.ui.Say("%d checks, nothing is missing that is needed.", len(checks))
+	return nil
+}
+
+func detail(c doctor.Check) string {
+	if c.Detail == "" {
+		return ""
+	}
+	return "  " + c.Detail
+}

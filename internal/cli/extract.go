@@ -1,0 +1,133 @@
+package cli
+
+import (
+	"os"
+	"path"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/mkcdrec/mkcdrec/internal/archive"
+	"github.com/mkcdrec/mkcdrec/internal/fail"
+	"github.com/mkcdrec/mkcdrec/internal/ui"
+	"github.com/mkcdrec/mkcdrec/internal/unpack"
+)
+
+func (a *app) extractCommand() *cobra.Command {
+	var id, into string
+	var damaged bool
+	c := &cobra.Command{
+		Use:   "extract BACKUP [PATH...] --into DIR",
+		Short: "unpack a backup, or some paths of it, into a directory",
+		Long: `Unpacks into a directory, without a rescue system. A PATH is as it was on the
+machine, with or without the leading slash; a directory brings what is below it.
+Nothing outside DIR is touched, whatever the archive says.`,
+		Example: `  mkcdrec extract web1.iso etc/nginx --into /tmp/look
+  mkcdrec extract file:///mnt/nas/backups --id 20261124T031500Z-1f0e --into /srv/old`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if into == "" {
+				return fail.Hint(fail.New(fail.Usage, "where to?"), "name a directory: --into DIR")
+			}
+			ctx := cmd.Context()
+			b, err := openBackup(ctx, args[0], id, false)
+			if err != nil {
+				return err
+			}
+			defer b.Close()
+			if err := b.CheckPresence(ctx); err != nil && !damaged {
+				return fail.Hint(err, "see what is left with `mkcdrec verify`; --damaged unpacks what can be read")
+			}
+			if err := os.MkdirAll(into, 0o755); err != nil {
+				return fail.New(fail.Failed, "cannot make the directory: %w", err)
+			}
+			sel := newSelection(args[1:])
+			a.ui.Step("Unpacking backup %s of %s into %s", b.Manifest.ID, b.Manifest.Host, into)
+			pr := a.ui.Progress("extract")
+			var n int64
+			rep, err := unpack.Run(ctx, b.Entries(ctx, archive.ReadOptions{Select: sel.matches, SkipDamaged: damaged}), into, unpack.Options{
+				Select:  sel.matches,
+				NoOwner: os.Geteuid() != 0,
+				OnPath:  func(_ *archive.Entry, done int64) { n++; pr.Set(done, sel.total(b.Manifest.Counts.Content), n) },
+			})
+			pr.Done()
+			return a.extracted(rep, err, sel)
+		},
+	}
+	c.Flags().StringVar(&into, "into", "", "directory to unpack into")
+	c.Flags().StringVar(&id, "id", "", "which backup, where there are several")
+	c.Flags().BoolVar(&damaged, "damaged", false, "go on behind damaged places and name what is lost")
+	return c
+}
+
+// extracted says what came of an extraction.
+func (a *app) extracted(rep unpack.Report, err error, sel *selection) error {
+	for _, p := range rep.Problems {
+		a.ui.Warn("%s: %v", p.Path, p.Err)
+	}
+	a.ui.Event("extracted", map[string]any{"paths": rep.Paths, "files": rep.Files, "bytes": rep.Bytes, "checked": rep.Checked, "problems": len(rep.Problems)})
+	if err != nil {
+		return err
+	}
+	if missing := sel.unseen(); len(missing) > 0 {
+		return fail.New(fail.Failed, "not in the backup: %s", strings.Join(missing, ", "))
+	}
+	if rep.Paths == 0 {
+		return fail.New(fail.Failed, "nothing was unpacked")
+	}
+	a.ui.Say("    %d paths, %s; content of %d files checked", rep.Paths, ui.Size(rep.Bytes), rep.Checked)
+	if len(rep.Problems) > 0 {
+		return fail.New(fail.Warnings, "%d paths are not as they were", len(rep.Problems))
+	}
+	return nil
+}
+
+// selection picks paths by the names a user gave, and knows which were met.
+type selection struct {
+	wanted map[string]bool // name -> met
+}
+
+func newSelection(paths []string) *selection {
+	s := &selection{wanted: map[string]bool{}}
+	for _, p := range paths {
+		s.wanted[strings.TrimPrefix(path.Clean("/"+p), "/")] = false
+	}
+	return s
+}
+
+func (s *selection) matches(e *archive.Entry) bool {
+	if len(s.wanted) == 0 {
+		return true
+	}
+	for name := e.Name; ; name = path.Dir(name) {
+		if _, ok := s.wanted[name]; ok {
+			s.wanted[name] = true
+			return true
+		}
+		if name == "." || name == "/" || name == "" {
+			_, all := s.wanted[""]
+			if all {
+				s.wanted[""] = true
+			}
+			return all
+		}
+	}
+}
+
+// total is the expected content: not known for a part.
+func (s *selection) total(all int64) int64 {
+	if len(s.wanted) == 0 {
+		return all
+	}
+	return 0
+}
+
+func (s *selection) unseen() []string {
+	var list []string
+	for name, met := range s.wanted {
+		if !met {
+			list = append(list, name)
+		}
+	}
+	return list
+}

@@ -1,0 +1,316 @@
+package cli
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/mkcdrec/mkcdrec/internal/config"
+	"github.com/mkcdrec/mkcdrec/internal/fail"
+	"github.com/mkcdrec/mkcdrec/internal/inspect"
+	"github.com/mkcdrec/mkcdrec/internal/machine"
+	"github.com/mkcdrec/mkcdrec/internal/medium"
+	"github.com/mkcdrec/mkcdrec/internal/rescue"
+	"github.com/mkcdrec/mkcdrec/internal/system"
+	"github.com/mkcdrec/mkcdrec/internal/ui"
+)
+
+// makeFlags are the flags of rescue and backup.
+type makeFlags struct {
+	out        string
+	to         string
+	only       []string
+	exclude    []string
+	volumeSize string
+	answers    string
+	noMedium   bool
+	noVerify   bool
+	plan       bool
+	ask        bool // the menu asks before it begins
+}
+
+func (a *app) rescueCommand() *cobra.Command {
+	var f makeFlags
+	c := &cobra.Command{
+		Use:   "rescue",
+		Short: "make a rescue medium without a backup",
+		Long: `Makes a bootable medium of this machine: its kernel, modules, programs and the
+record of how it is set up, without its files. It is read back before it is
+called good.`,
+		Example: `  mkcdrec rescue --out /srv
+  dd if=/srv/web1-rescue-20261124.iso of=/dev/sdX bs=4M conv=fsync     # onto a USB stick`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.runRescue(cmd.Context(), f) },
+	}
+	a.mediumFlags(c, &f)
+	return c
+}
+
+// mediumFlags are those that rescue and backup have in common.
+func (a *app) mediumFlags(c *cobra.Command, f *makeFlags) {
+	c.Flags().StringVar(&f.out, "out", "", "`DIR` for the image (default image_dir of the settings)")
+	c.Flags().StringVar(&f.answers, "answers", "", "put this answer `FILE` on the medium, and make an unattended restore its first entry")
+	c.Flags().BoolVar(&f.plan, "plan", false, "say what would be made, and make nothing")
+}
+
+// runRescue makes a medium without a backup.
+func (a *app) runRescue(ctx context.Context, f makeFlags) error {
+	m, err := a.record(ctx)
+	if err != nil {
+		return err
+	}
+	j, err := a.newJob(m, f, "rescue")
+	if err != nil {
+		return err
+	}
+	defer j.cleanUp()
+	if f.plan {
+		a.ui.Say("Would make the rescue medium %s", j.image)
+		return nil
+	}
+	w, err := j.beginMedium(ctx)
+	if err != nil {
+		return err
+	}
+	return j.finishMedium(ctx, w)
+}
+
+// record looks at the machine and names what was found.
+func (a *app) record(ctx context.Context) (machine.Machine, error) {
+	if err := needRoot("make a recovery medium"); err != nil {
+		return machine.Machine{}, err
+	}
+	a.ui.Step("Looking at this machine")
+	m, err := inspect.Machine(ctx, a.host, inspect.Options{})
+	if err != nil {
+		return m, err
+	}
+	if err := m.Validate(); err != nil {
+		return m, fail.Hint(fail.New(fail.Unsupported, "the record of this machine does not hold together: %w", err), "see it with: mkcdrec layout")
+	}
+	return m, nil
+}
+
+// job is the making of one medium.
+type job struct {
+	*app
+	f        makeFlags
+	m        machine.Machine
+	identity rescue.Identity
+	image    string // path of the ISO
+	work     string // directory made for this run, removed at its end
+}
+
+func (a *app) newJob(m machine.Machine, f makeFlags, kind string) (*job, error) {
+	if f.out == "" {
+		f.out = a.settings.ImageDir
+	}
+	var err error
+	if f.out, err = filepath.Abs(f.out); err != nil {
+		return nil, err
+	}
+	j := &job{app: a, f: f, m: m}
+	id := make([]byte, 4)
+	if _, err := rand.Read(id); err != nil {
+		return nil, err
+	}
+	now := madeAt()
+	j.identity = rescue.Identity{Version: 1, MediumID: hex.EncodeToString(id), Made: now, Host: m.Hostname, OS: m.OS.Name, Network: m.Network}
+	if j.identity.Settings, err = a.rescueSettings(); err != nil {
+		return nil, err
+	}
+	if f.answers != "" {
+		if _, err := os.Stat(f.answers); err != nil {
+			return nil, fail.New(fail.Usage, "cannot read the answer file: %w", err)
+		}
+	}
+	j.image = filepath.Join(f.out, m.Hostname+"-"+kind+"-"+now.Format("20060102-150405")+".iso")
+	if f.plan {
+		return j, nil
+	}
+	if err := os.MkdirAll(f.out, 0o755); err != nil {
+		return nil, fail.New(fail.Failed, "cannot make the image directory: %w", err)
+	}
+	if j.work, err = os.MkdirTemp(a.settings.WorkDir, "mkcdrec-"); err != nil {
+		return nil, fail.New(fail.Failed, "cannot make a work directory: %w", err)
+	}
+	return j, nil
+}
+
+// madeAt is the time of the medium: SOURCE_DATE_EPOCH, or now.
+// Source: https://reproducible-builds.org/specs/source-date-epoch/
+func madeAt() time.Time {
+	if s, err := strconv.ParseInt(os.Getenv("SOURCE_DATE_EPOCH"), 10, 64); err == nil {
+		return time.Unix(s, 0).UTC()
+	}
+	return time.Now().UTC().Truncate(time.Second)
+}
+
+// rescueSettings takes what matters inside the rescue system from the settings.
+func (a *app) rescueSettings() (rescue.RescueSettings, error) {
+	var s rescue.RescueSettings
+	for _, k := range a.settings.Rescue.AuthorizedKeys {
+		if !strings.HasPrefix(k, "/") {
+			s.AuthorizedKeys = append(s.AuthorizedKeys, k)
+			continue
+		}
+		data, err := os.ReadFile(k)
+		if err != nil {
+			return s, fail.New(fail.Usage, "rescue.authorized_keys: %w", err)
+		}
+		for line := range strings.Lines(string(data)) {
+			if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
+				s.AuthorizedKeys = append(s.AuthorizedKeys, line)
+			}
+		}
+	}
+	return s, nil
+}
+
+func (j *job) cleanUp() {
+	if j.work != "" {
+		if err := os.RemoveAll(j.work); err != nil {
+			j.ui.Warn("cannot remove the work directory: %v", err)
+		}
+	}
+}
+
+// beginMedium builds the rescue system and begins the image with it.
+func (j *job) beginMedium(ctx context.Context) (*medium.Writer, error) {
+	j.ui.Step("Building the rescue system")
+	begun := time.Now()
+	set := j.settings.Rescue
+	res, err := rescue.Build(ctx, j.host, j.m, rescue.Options{
+		Kernel: set.Kernel, Modules: rescue.ModuleSet(set.Modules), ExtraModules: set.ExtraModules, ExcludeModules: set.ExcludeModules,
+		Programs: set.Programs, Files: set.Files, ManualPages: set.ManualPages, PrivateKeys: set.PrivateKeys,
+		Identity: j.identity, WorkDir: j.work,
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range res.Warnings {
+		j.ui.Warn("%s", w)
+	}
+	j.ui.Say("    kernel %s, %d programs, %d modules: %s, needs %s of memory (%s)", res.KernelVersion, len(res.Programs), res.Modules,
+		ui.Size(int64(res.Size)), ui.Size(int64(res.MemoryNeeded)), ui.Duration(time.Since(begun)))
+	j.ui.Event("rescue", map[string]any{"kernel": res.KernelVersion, "size": res.Size, "memory_needed": res.MemoryNeeded, "programs": len(res.Programs), "modules": res.Modules, "warnings": res.Warnings})
+	if limit, err := config.ParseSize(set.Memory); set.Memory != "" && err == nil && int64(res.MemoryNeeded) > limit {
+		return nil, fail.Hint(fail.New(fail.Failed, "the rescue system needs %s of memory, more than rescue.memory allows", ui.Size(int64(res.MemoryNeeded))), `fewer modules: rescue.modules = "host"`)
+	}
+	loaders, err := medium.FindLoaders(ctx, j.host, "/", medium.Label(j.identity.MediumID))
+	if err != nil {
+		return nil, err
+	}
+	if own := j.m.Firmware.Kind; own == machine.BIOS && loaders.BIOS == nil || own == machine.UEFI && loaders.GRUB64 == nil {
+		return nil, fail.Hint(fail.New(fail.Unsupported, "the medium would not boot on this machine, which starts by %s: %s", own, strings.Join(loaders.Notes, "; ")),
+			"see what to install: mkcdrec doctor")
+	}
+	o := medium.Options{
+		ID: j.identity.MediumID, Host: j.m.Hostname, Made: j.identity.Made, BackupID: j.identity.BackupID,
+		Kernel: res.KernelPath, Initramfs: res.InitramfsPath, Loaders: loaders,
+	}
+	if o.Menu, err = bootMenu(j.settings.Boot); err != nil {
+		return nil, err
+	}
+	if j.f.answers != "" {
+		o.Extra = append(o.Extra, medium.File{Name: answersName, Path: j.f.answers})
+		o.Menu.KernelArgs = append(o.Menu.KernelArgs, "mkcdrec.auto=medium")
+	}
+	return medium.NewWriter(ctx, j.image, o)
+}
+
+// answersName is the answer file on the medium.
+const answersName = "answers.toml"
+
+// bootMenu turns the settings of the boot screen into medium's.
+func bootMenu(b config.Boot) (medium.Menu, error) {
+	menu := medium.Menu{Timeout: time.Duration(b.Timeout) * time.Second, Default: b.Default, KernelArgs: strings.Fields(b.KernelArgs)}
+	if b.Timeout == 0 {
+		menu.Timeout = time.Second // medium takes 0 for its default
+	}
+	if b.Serial == "" {
+		menu.NoSerial = true
+		return menu, nil
+	}
+	port, speed, _ := strings.Cut(b.Serial, ",")
+	unit, err := strconv.Atoi(strings.TrimPrefix(port, "ttyS"))
+	if !strings.HasPrefix(port, "ttyS") || err != nil {
+		return menu, fail.New(fail.Usage, `boot.serial = %q is not allowed: write a port and a speed, such as "ttyS0,115200"`, b.Serial)
+	}
+	menu.SerialUnit = unit
+	if speed != "" {
+		if menu.SerialSpeed, err = strconv.Atoi(speed); err != nil {
+			return menu, fail.New(fail.Usage, "boot.serial: %q is not a speed in baud", speed)
+		}
+	}
+	return menu, nil
+}
+
+// finishMedium closes the image, reads it back and says what it is good for.
+func (j *job) finishMedium(ctx context.Context, w *medium.Writer) error {
+	sum, err := w.Close(ctx)
+	if err != nil {
+		return err
+	}
+	for _, n := range sum.Notes {
+		j.ui.Say("    note: %s", n)
+	}
+	if err := j.verify(ctx, j.image, ""); err != nil {
+		return err
+	}
+	j.ui.Event("medium-made", map[string]any{"image": j.image, "summary": sum})
+	j.ui.Say("")
+	j.ui.Say("Recovery medium: %s (%s)", j.ui.Styled(ui.Bold, j.image), ui.Size(sum.Size))
+	j.ui.Say("Boots by: %s", bootsBy(sum))
+	j.ui.Say("Burn it to a disc, or copy it to a USB stick:  dd if=%s of=/dev/sdX bs=4M conv=fsync", system.Quote(system.Command{Name: j.image}))
+	return j.burn(ctx)
+}
+
+func bootsBy(s medium.Summary) string {
+	var by []string
+	for _, b := range []struct {
+		ok   bool
+		name string
+	}{{s.BIOS, "BIOS (CD)"}, {s.BIOSUSB, "BIOS (USB)"}, {s.UEFI, "UEFI (CD, USB)"}, {s.SecureBoot, "UEFI Secure Boot"}} {
+		if b.ok {
+			by = append(by, b.name)
+		}
+	}
+	return strings.Join(by, ", ")
+}
+
+// burn writes the image to a disc when the settings ask for it.
+func (j *job) burn(ctx context.Context) error {
+	b := j.settings.Burn
+	if !b.Enabled {
+		return nil
+	}
+	for _, tool := range []struct {
+		name string
+		args []string
+	}{
+		{"xorriso", []string{"-as", "cdrecord", "-v", "dev=" + b.Device, "speed=" + strconv.Itoa(b.Speed), "-eject", j.image}},
+		{"wodim", []string{"-v", "dev=" + b.Device, "speed=" + strconv.Itoa(b.Speed), "-eject", j.image}},
+	} {
+		if _, err := j.host.LookPath(tool.name); err != nil {
+			continue
+		}
+		j.ui.Step("Burning %s on %s", j.image, b.Device)
+		if _, err := j.host.Run(ctx, system.Command{Name: tool.name, Args: tool.args}); err != nil {
+			return fail.New(fail.Failed, "the image is good, but it was not burned: %w", err)
+		}
+		return nil
+	}
+	return fail.Hint(fail.New(fail.Unsupported, "cannot burn: no xorriso and no wodim here"), "install xorriso, or burn %s elsewhere", j.image)
+}
+
+// abort gives a medium up and keeps the error that led to it.
+func abort(w *medium.Writer, err error) error { return errors.Join(err, w.Abort()) }

@@ -1,0 +1,327 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/mkcdrec/mkcdrec/internal/fail"
+	"github.com/mkcdrec/mkcdrec/internal/fit"
+	"github.com/mkcdrec/mkcdrec/internal/inspect"
+	"github.com/mkcdrec/mkcdrec/internal/machine"
+	"github.com/mkcdrec/mkcdrec/internal/plan"
+	"github.com/mkcdrec/mkcdrec/internal/rescue"
+	"github.com/mkcdrec/mkcdrec/internal/rescueinit"
+	"github.com/mkcdrec/mkcdrec/internal/restore"
+	"github.com/mkcdrec/mkcdrec/internal/ui"
+)
+
+// restoreFlags are the flags of restore and clone.
+type restoreFlags struct {
+	answers    string
+	id         string
+	plan       bool
+	verify     string
+	disks      []string
+	maps       map[string]string
+	anyMachine bool
+	fresh      bool
+	clone      bool
+	hostname   string
+	addresses  []string
+	gateway    string
+	grow       bool
+}
+
+func (a *app) restoreCommand() *cobra.Command {
+	var f restoreFlags
+	c := &cobra.Command{
+		Use:   "restore [BACKUP]",
+		Short: "(in the rescue system) bring the machine back from its backup",
+		Long: `Brings the machine back: partitions, volumes, file systems, files, boot loader.
+All checks come before the first write. It shows what will be erased, and begins
+only when you have typed it, or when an answer file names the disks. Without
+BACKUP it is the one on the medium that was booted.
+
+After an interruption start it again: it goes on where it was.`,
+		Example: `  mkcdrec restore --plan
+  mkcdrec restore
+  mkcdrec restore --map vda=nvme0n1
+  mount -t nfs nas:/backups /mnt && mkcdrec restore /mnt`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return a.runRestore(cmd.Context(), args, f) },
+	}
+	a.restoreFlags(c, &f)
+	return c
+}
+
+func (a *app) cloneCommand() *cobra.Command {
+	f := restoreFlags{clone: true, anyMachine: true}
+	c := &cobra.Command{
+		Use:   "clone [BACKUP]",
+		Short: "(in the rescue system) make another machine from a backup",
+		Long: `As restore, onto another machine: disks of other sizes and names, a new host
+name, a new machine-id, new ssh host keys, addresses by DHCP or as given.`,
+		Example: `  mkcdrec clone --hostname web2
+  mkcdrec clone --hostname web2 --address 192.0.2.7/24 --gateway 192.0.2.1`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return a.runRestore(cmd.Context(), args, f) },
+	}
+	a.restoreFlags(c, &f)
+	c.Flags().StringVar(&f.hostname, "hostname", "", "`NAME` of the new machine")
+	c.Flags().StringArrayVar(&f.addresses, "address", nil, "`ADDRESS/BITS` of its first interface (default: DHCP)")
+	c.Flags().StringVar(&f.gateway, "gateway", "", "its default `ROUTER`")
+	return c
+}
+
+func (a *app) restoreFlags(c *cobra.Command, f *restoreFlags) {
+	c.Flags().StringVar(&f.answers, "answers", "", "do not ask: the answers are in `FILE`, which names the disks")
+	c.Flags().StringVar(&f.id, "id", "", "which backup, where there are several")
+	c.Flags().BoolVar(&f.plan, "plan", false, "show what would be done, and do nothing")
+	c.Flags().StringVar(&f.verify, "verify", "", "compare the result with the backup: metadata (default) or full")
+	c.Flags().StringArrayVar(&f.disks, "disk", nil, "use only this `DISK`: serial:S, wwn:W or /dev/vda (repeatable)")
+	c.Flags().StringToStringVar(&f.maps, "map", nil, "`RECORDED=HERE`: which disk takes the place of which")
+	c.Flags().BoolVar(&f.anyMachine, "any-machine", f.anyMachine, "this need not be the machine that was backed up")
+	c.Flags().BoolVar(&f.fresh, "fresh", false, "begin anew after an interruption, do not go on")
+	c.Flags().BoolVar(&f.grow, "grow", false, "give new space in a volume group to its largest volume")
+}
+
+// runRestore plans, shows, asks and carries out.
+func (a *app) runRestore(ctx context.Context, args []string, f restoreFlags) error {
+	if err := needRoot("restore a machine"); err != nil {
+		return err
+	}
+	inRescue := fileExists(rescue.IdentityPath)
+	if !inRescue && !f.plan {
+		return fail.Hint(fail.New(fail.Refused, "this is not the rescue system: restoring here would overwrite the machine that is running"),
+			"boot the medium; --plan shows the plan here")
+	}
+	ans := restore.Answers{Disks: f.disks, Map: f.maps, Verify: restore.VerifyMode(f.verify), Clone: f.clone, Hostname: f.hostname, Addresses: f.addresses, Gateway: f.gateway, Backup: f.id}
+	if f.anyMachine {
+		ans.Machine = "any"
+	}
+	if f.answers != "" {
+		var err error
+		if ans, err = restore.ReadAnswers(f.answers); err != nil {
+			return err
+		}
+		ans.Clone = ans.Clone || f.clone
+	}
+	where, err := restoreSource(args)
+	if err != nil {
+		return err
+	}
+	b, err := openBackup(ctx, where, ans.Backup, false)
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	recorded, err := recordedMachine(ctx, b)
+	if err != nil {
+		return err
+	}
+	a.ui.Step("Looking at this machine")
+	here, err := inspect.Machine(ctx, a.host, inspect.Options{})
+	if err != nil {
+		return err
+	}
+	protected, err := protectedDisks(where)
+	if err != nil {
+		return err
+	}
+	p, err := makePlan(recorded, here, ans, f.grow, protected, b)
+	if err != nil {
+		return err
+	}
+	if a.jsonLines {
+		a.ui.Event("plan", map[string]any{"plan": p})
+	} else if err := plan.Describe(a.ui.Writer(), p); err != nil {
+		return err
+	}
+	if f.plan {
+		return nil
+	}
+	if err := a.confirm(recorded, here, p, ans, f.answers != ""); err != nil {
+		return err
+	}
+	return a.carryOut(ctx, p, b, ans, protected, f.fresh)
+}
+
+func fileExists(p string) bool {
+	_, err := os.Stat(p)
+	return err == nil
+}
+
+// restoreSource is where the backup is: what was given, the medium, or what
+// the medium says.
+func restoreSource(args []string) (string, error) {
+	if len(args) == 1 {
+		return args[0], nil
+	}
+	var id rescue.Identity
+	data, err := os.ReadFile(rescue.IdentityPath)
+	if err == nil {
+		err = json.Unmarshal(data, &id)
+	}
+	switch {
+	case err != nil:
+		return "", fail.Hint(fail.New(fail.Usage, "which backup?"), "name an ISO or a directory: mkcdrec restore /mnt/nas/backups")
+	case id.BackupURL != "":
+		if p, err := localPath(id.BackupURL); err == nil && fileExists(p) {
+			return p, nil
+		}
+		return "", fail.Hint(fail.New(fail.Failed, "the backup was written to %s, which is not here", id.BackupURL), "mount it, and name where: mkcdrec restore /mnt/backups")
+	case !mediumMounted():
+		return "", fail.Hint(fail.New(fail.Failed, "the medium is not mounted at %s", rescueinit.MediumDir), "insert it and mount it there, or name the backup")
+	}
+	return rescueinit.MediumDir, nil
+}
+
+// recordedMachine is the machine in the backup, checked.
+func recordedMachine(ctx context.Context, b *opened) (machine.Machine, error) {
+	data, err := b.Layout(ctx)
+	if err != nil {
+		return machine.Machine{}, err
+	}
+	if data == nil {
+		return machine.Machine{}, fail.Hint(fail.New(fail.Unsupported, "the backup has no record of the machine"), "its files can be had with: mkcdrec extract")
+	}
+	m, err := machine.ReadLayout(data)
+	if err != nil {
+		return machine.Machine{}, fail.New(fail.Damaged, "layout.json of the backup: %w", err)
+	}
+	return *m, nil
+}
+
+// protectedDisks are those that hold the backup or the medium.
+func protectedDisks(where string) ([]string, error) {
+	p, err := localPath(where)
+	if err != nil {
+		return nil, err
+	}
+	paths := []string{p}
+	if mediumMounted() {
+		paths = append(paths, rescueinit.MediumDir)
+	}
+	var all []string
+	for _, p := range paths {
+		disks, err := inspect.DisksOf(p)
+		if err != nil {
+			return nil, fail.New(fail.Refused, "cannot protect the disk that holds the backup: %w", err)
+		}
+		all = append(all, disks...)
+	}
+	slices.Sort(all)
+	return slices.Compact(all), nil
+}
+
+func makePlan(recorded, here machine.Machine, ans restore.Answers, grow bool, protected []string, b *opened) (plan.Plan, error) {
+	w := ans.Wishes(protected)
+	w.GrowLargest = grow
+	fitted, choices, err := fit.Onto(recorded, here, w)
+	if err != nil {
+		return plan.Plan{}, err
+	}
+	info := plan.Info{Backup: b.Manifest.ID, Host: b.Manifest.Host, Entries: b.Manifest.Counts.Paths, Content: machine.Bytes(b.Manifest.Counts.Content)}
+	if ans.Clone {
+		info.Clone = &plan.CloneWishes{Hostname: ans.Hostname, Addresses: ans.Addresses, Gateway: ans.Gateway}
+	}
+	return plan.Restore(fitted, choices, here, info)
+}
+
+// sameMachine says whether here is the machine that was recorded, by what
+// stays with its board: product UUID or serial number, else a network card.
+func sameMachine(recorded, here machine.Machine) bool {
+	a, b := recorded.Product, here.Product
+	if a.UUID != "" && b.UUID != "" {
+		return strings.EqualFold(a.UUID, b.UUID)
+	}
+	if a.Serial != "" && b.Serial != "" {
+		return a.Serial == b.Serial
+	}
+	for _, x := range recorded.Network.Interfaces {
+		for _, y := range here.Network.Interfaces {
+			if x.MAC != "" && x.Kind == "" && strings.EqualFold(x.MAC, y.MAC) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// confirm gets a yes to what the plan erases: typed, or from the answer file.
+func (a *app) confirm(recorded, here machine.Machine, p plan.Plan, ans restore.Answers, unattended bool) error {
+	same := sameMachine(recorded, here) || ans.Machine == "any" || ans.Clone
+	if unattended {
+		if !same {
+			return fail.Hint(fail.New(fail.Refused, "this is not the machine that was backed up (%s)", recorded.Hostname), `if that is meant, answer machine = "any"`)
+		}
+		a.ui.Say("The answer file names the disks; nothing is asked.")
+		return nil
+	}
+	if !same {
+		a.ui.Warn("this does not look like the machine that was backed up (%s): other board, other network cards", recorded.Hostname)
+	}
+	want := p.Confirmation()
+	answer, err := a.ui.Ask("To begin, type: " + a.ui.Styled(ui.Bold, want) + "\n>")
+	if err != nil {
+		return err
+	}
+	if answer != want {
+		return fail.New(fail.Refused, "%q was typed, not %q: nothing was changed", answer, want)
+	}
+	return nil
+}
+
+// carryOut runs the plan and says what came of it.
+func (a *app) carryOut(ctx context.Context, p plan.Plan, b *opened, ans restore.Answers, protected []string, fresh bool) error {
+	var pr *ui.Progress
+	total := int64(0)
+	rep, err := restore.Run(ctx, restore.Options{
+		Plan: p, Backup: restore.FromArchive(b.Backup), System: a.host, Protected: protected, Verify: ans.Verify, Fresh: fresh,
+		Look: func(ctx context.Context) (machine.Machine, error) {
+			return inspect.Machine(ctx, a.host, inspect.Options{})
+		},
+		Progress: func(e restore.Event) {
+			switch e.State {
+			case "begun":
+				a.ui.Step("%d/%d %s", e.Index+1, e.Of, e.Text)
+				pr, total = a.ui.Progress(string(e.Step.Kind)), 0
+				if e.Step.Kind == plan.Unpack {
+					total = b.Manifest.Counts.Content
+				}
+			case "progress":
+				pr.Set(e.Done, total, 0)
+			case "skipped":
+				a.ui.Say("    %d/%d %s: was done before", e.Index+1, e.Of, e.Text)
+			case "done":
+				pr.Done()
+			}
+		},
+	})
+	if pr != nil {
+		pr.Done()
+	}
+	for _, c := range rep.Changes {
+		a.ui.Say("    changed: %s", c)
+	}
+	for _, w := range rep.Warnings {
+		a.ui.Warn("%s", w)
+	}
+	a.ui.Event("restored", map[string]any{"report": rep, "complete": err == nil})
+	if err != nil {
+		return err
+	}
+	a.ui.Say("")
+	a.ui.Say("%s of %s: %d steps, %d paths, %s; %d paths compared with the backup.", a.ui.Styled(ui.Green, "Restored"), p.Host, rep.Steps+rep.Resumed,
+		rep.Unpacked.Paths, ui.Size(rep.Unpacked.Bytes), rep.Verified.Paths)
+	if n := len(rep.Warnings); n > 0 {
+		return fail.New(fail.Warnings, "the machine was restored, with %d warnings", n)
+	}
+	a.ui.Say("Remove the medium and type: reboot")
+	return nil
+}

@@ -1,0 +1,198 @@
+package cli
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+	"time"
+
+	"github.com/moby/sys/mountinfo"
+	"github.com/spf13/cobra"
+
+	"github.com/mkcdrec/mkcdrec/internal/archive"
+	"github.com/mkcdrec/mkcdrec/internal/fail"
+	"github.com/mkcdrec/mkcdrec/internal/medium"
+	"github.com/mkcdrec/mkcdrec/internal/medium/iso9660"
+	"github.com/mkcdrec/mkcdrec/internal/rescueinit"
+	"github.com/mkcdrec/mkcdrec/internal/ui"
+)
+
+func (a *app) verifyCommand() *cobra.Command {
+	var id, latest string
+	c := &cobra.Command{
+		Use:   "verify [BACKUP]",
+		Short: "read a medium or backup back, every byte, and say whether it is whole",
+		Long: `Reads everything: the files of a medium against their checksums, the volumes
+and frames of a backup, the content of each file against the catalogue.
+BACKUP is an ISO, a device, a directory or a file:// URL. In the rescue system
+it may be left out: then it is the medium that was booted.
+
+Exit code 0: whole. 5: damaged, and what is concerned was named.`,
+		Example: `  mkcdrec verify /srv/web1.iso
+  mkcdrec verify file:///mnt/nas/backups --id 20261124T031500Z-1f0e
+  mkcdrec verify --latest out`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			where, err := a.verifyTarget(args, latest)
+			if err != nil {
+				return err
+			}
+			return a.verify(cmd.Context(), where, id)
+		},
+	}
+	c.Flags().StringVar(&id, "id", "", "which backup, where there are several (default: all of them)")
+	c.Flags().StringVar(&latest, "latest", "", "the newest image in `DIR`")
+	return c
+}
+
+func (a *app) verifyTarget(args []string, latest string) (string, error) {
+	switch {
+	case latest != "" && len(args) > 0:
+		return "", fail.New(fail.Usage, "--latest and a backup exclude each other")
+	case latest != "":
+		return newestImage(latest)
+	case len(args) == 1:
+		return args[0], nil
+	}
+	if mediumMounted() {
+		return mediumDevice()
+	}
+	return "", fail.Hint(fail.New(fail.Usage, "which backup?"), "give an ISO or a directory: mkcdrec verify /srv/web1.iso")
+}
+
+// mediumMounted says whether this is the rescue system with its medium found.
+func mediumMounted() bool {
+	_, err := os.Stat(filepath.Join(rescueinit.MediumDir, iso9660.SumsName))
+	return err == nil
+}
+
+// mediumDevice is the device that the medium was mounted from: more can be
+// checked there than in its files.
+func mediumDevice() (string, error) {
+	mounts, err := mountinfo.GetMounts(mountinfo.SingleEntryFilter(rescueinit.MediumDir))
+	if err != nil || len(mounts) == 0 {
+		return "", fail.New(fail.Failed, "cannot find the device of the medium: %v", err)
+	}
+	return mounts[0].Source, nil
+}
+
+func newestImage(dir string) (string, error) {
+	images, err := filepath.Glob(filepath.Join(dir, "*.iso"))
+	if err != nil || len(images) == 0 {
+		return "", fail.New(fail.Failed, "no image (*.iso) in %s", dir)
+	}
+	age := func(p string) time.Time {
+		if fi, err := os.Stat(p); err == nil {
+			return fi.ModTime()
+		}
+		return time.Time{}
+	}
+	sort.Slice(images, func(i, j int) bool { return age(images[i]).Before(age(images[j])) })
+	return images[len(images)-1], nil
+}
+
+// verify checks a medium and the backups on it, or the backups of a directory.
+func (a *app) verify(ctx context.Context, where, id string) error {
+	checked := false
+	p, err := localPath(where)
+	if err != nil {
+		return err
+	}
+	if _, err := os.Stat(p); err != nil {
+		return fail.Hint(fail.New(fail.Failed, "cannot verify: %w", err), "give an ISO, a directory or a file:// URL")
+	}
+	if isMedium(p) {
+		a.ui.Step("Checking the medium %s", p)
+		pr := a.ui.Progress("medium")
+		rep, err := medium.Verify(ctx, p, func(done, total int64) { pr.Set(done, total, 0) })
+		pr.Done()
+		if err != nil {
+			return err
+		}
+		checked = true
+		a.ui.Say("    %d files, %s: all checksums hold", rep.Files, ui.Size(rep.Bytes))
+		a.ui.Event("medium", rep)
+	}
+	src, closeSrc, err := openSource(where)
+	if err != nil {
+		return err
+	}
+	defer closeSrc()
+	found, err := archive.List(ctx, src)
+	if err != nil {
+		return err
+	}
+	n := 0
+	for _, f := range found {
+		if id != "" && f.Manifest.ID != id {
+			continue
+		}
+		if f.Err != nil {
+			return f.Err
+		}
+		n++
+		b, err := archive.Open(ctx, src, f.Prefix)
+		if err != nil {
+			return err
+		}
+		err = a.verifyBackup(ctx, b)
+		b.Close()
+		if err != nil {
+			return err
+		}
+	}
+	switch {
+	case n == 0 && id != "":
+		return fail.New(fail.Failed, "no backup %s in %s", id, where)
+	case n == 0 && !checked:
+		return fail.Hint(fail.New(fail.Damaged, "nothing to verify in %s: no complete backup, no medium", where), "a backup without manifest.json was not finished")
+	case n == 0:
+		a.ui.Say("    The medium holds no backup of its own.")
+	}
+	a.ui.Say("%s %s", a.ui.Styled(ui.Green, "whole:"), where)
+	return nil
+}
+
+// isMedium says whether p is an image or a device; what is mounted is a
+// directory of backups.
+func isMedium(p string) bool {
+	fi, err := os.Stat(p)
+	return err == nil && !fi.IsDir()
+}
+
+// verifyBackup reads one backup back and says what was checked.
+func (a *app) verifyBackup(ctx context.Context, b *archive.Backup) error {
+	a.ui.Step("Checking the backup %s of %s", b.Manifest.ID, b.Manifest.Host)
+	pr := a.ui.Progress("verify")
+	rep, err := b.Verify(ctx, func(p archive.Progress) { pr.Set(p.Content, b.Manifest.Counts.Content, p.Paths) })
+	pr.Done()
+	if rep != nil {
+		a.ui.Event("backup", map[string]any{"id": b.Manifest.ID, "host": b.Manifest.Host, "report": rep, "whole": err == nil})
+	}
+	if err != nil {
+		if rep != nil {
+			for _, d := range rep.Damage {
+				a.ui.Warn("%s", d)
+			}
+			if len(rep.Lost) > 0 {
+				a.ui.Warn("damaged files: %s", some(rep.Lost, 20))
+			}
+		}
+		return err
+	}
+	a.ui.Say("    %d volumes, %d frames, %d paths; content of %d files compared, %s", rep.Volumes, rep.Frames, rep.Paths, rep.Files, ui.Size(rep.Bytes))
+	if n := b.Manifest.Warned; n > 0 {
+		a.ui.Warn("%d warnings were recorded when this backup was made; the first: %s: %s", n, b.Manifest.Warnings[0].Path, b.Manifest.Warnings[0].Problem)
+	}
+	return nil
+}
+
+// some joins the first n of a list and says how many more there are.
+func some(list []string, n int) string {
+	if len(list) <= n {
+		return strings.Join(list, ", ")
+	}
+	return strings.Join(list[:n], ", ") + " and " + itoa(len(list)-n) + " more"
+}

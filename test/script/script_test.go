@@ -1,0 +1,53 @@
+// Package script tries the command line as a user would: the scripts in
+// testdata run the real program.
+package script
+
+import (
+	"os"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/mkcdrec/mkcdrec/internal/cli"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"mkcdrec": func() { os.Exit(cli.Main(os.Args)) }})
+}
+
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:  "testdata",
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exitcode": exitCode},
+	})
+}
+
+// exitCode runs a program and compares its exit code, which testscript's exec
+// reduces to success or failure: exitcode N program args...
+func exitCode(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exitcode N program args...")
+	}
+	script := `out=$("$@" 2>&1); code=$?; printf '%s\n' "$out"; printf 'exit-code=%s\n' "$code"`
+	ts.Check(ts.Exec("sh", append([]string{"-c", script, "sh"}, args[1:]...)...))
+	if got := ts.ReadFile("stdout"); !hasLine(got, "exit-code="+args[0]) {
+		ts.Fatalf("want exit code %s:\n%s", args[0], got)
+	}
+}
+
+func hasLine(text, line string) bool {
+	for len(text) > 0 {
+		l := text
+		for i := range text {
+			if text[i] == '\n' {
+				l = text[:i]
+				break
+			}
+		}
+		if l == line {
+			return true
+		}
+		text = text[min(len(l)+1, len(text)):]
+	}
+	return false
+}
