@@ -40,6 +40,7 @@ func (in *inspector) contents(mounts []mounted) {
 	for _, n := range leaves {
 		if m, ok := at[n]; ok {
 			in.mountedContent(n, m)
+			in.unreachable(n, mounts)
 		} else {
 			in.otherContent(n)
 		}
@@ -66,6 +67,35 @@ func (in *inspector) mountedContent(n *node, m mounted) {
 		fs.Subvolumes = subvols
 	}
 	in.m.FileSystems = append(in.m.FileSystems, fs)
+}
+
+// unreachable names the subvolumes of a mounted btrfs that no mount leads to.
+// Snapshots are copies of what is in the backup; other subvolumes are not.
+func (in *inspector) unreachable(n *node, mounts []mounted) {
+	fs := in.m.FileSystemOn(n.ref)
+	if fs == nil {
+		return
+	}
+	snapshots := 0
+	for _, s := range fs.Subvolumes {
+		reached := false
+		for _, m := range mounts {
+			if m.node == n && (m.subvolume == "" || s.Path == m.subvolume || strings.HasPrefix(s.Path, m.subvolume+"/")) {
+				reached = true
+			}
+		}
+		switch {
+		case reached:
+		case s.Snapshot:
+			snapshots++
+		default:
+			in.blocking("subvol:"+n.ref.Body()+"/"+s.Path, "mount it, or "+excludeTodo+": it is then made again without content",
+				"btrfs subvolume %s on %s is not mounted: its content is not in the backup", s.Path, n.path)
+		}
+	}
+	if snapshots > 0 {
+		in.note("snapshots:"+n.ref.Body(), "", "%d snapshots on %s are below no mount point: they are not in the backup", snapshots, n.path)
+	}
 }
 
 // used is what statfs(2) says of a mounted file system.
@@ -151,7 +181,7 @@ func (in *inspector) otherContent(n *node) {
 		// A disk whose table could not be read has its finding.
 	case p.PTType != "" || p.Usage == "open":
 		in.blocking(name, excludeTodo, "%s holds data that is not a file system (a virtual machine's disk, or a database's): it is not in the backup", n.path)
-	case n.number > 0 && !in.emptyByType(n):
+	case (n.number > 0 || n.dmName != "") && !in.emptyByType(n):
 		in.note(name, "", "%s holds nothing that is known; it is made again empty", n.path)
 	}
 }
