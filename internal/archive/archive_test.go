@@ -103,7 +103,9 @@ func TestOpenEntryAndSelect(t *testing.T) {
 		i++
 	}
 	var names []string
-	wanted := func(e *Entry) bool { return strings.HasSuffix(e.Name, "file") || e.Name == "d/large" || e.Name == "d/sock" }
+	wanted := func(e *Entry) bool {
+		return strings.HasSuffix(e.Name, "file") || e.Name == "d/large" || e.Name == "d/sock"
+	}
 	for it, err := range b.Entries(t.Context(), ReadOptions{Select: wanted}) {
 		if err != nil {
 			t.Fatal(err)
