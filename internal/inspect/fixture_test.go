@@ -133,7 +133,9 @@ func TestCapturedLVM(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v.file("/proc/self/mountinfo", string(mountinfo))
+	// A bind of a directory of a subvolume, ahead of the subvolume's own mount.
+	const bind = "24 25 0:22 /@home/b /early rw - btrfs /dev/vdb5 rw,subvolid=257,subvol=/@home\n"
+	v.file("/proc/self/mountinfo", bind+string(mountinfo))
 	v.file("/proc/swaps", "Filename Type Size Used Priority\n/dev/dm-3 partition 65532 0 -2\n")
 	v.file("/etc/fstab", "# c\n/dev/x / ext4 defaults 0 1\n/home/b /mnt none bind 0 0\nLABEL=h /home xfs defaults 0 0\n")
 	v.file("/sys/firmware/efi/fw_platform_size", "64")
