@@ -1,6 +1,7 @@
 package fit
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -205,6 +206,58 @@ func TestMBRBeyond2TiB(t *testing.T) {
 	}
 	if !said {
 		t.Error("nothing says that the disk is not used whole")
+	}
+}
+
+// TestSmallestDisk looks for the smallest disk that is accepted: everything
+// must hold what was used and some more, and the size that a refusal names
+// must be accepted.
+func TestSmallestDisk(t *testing.T) {
+	for _, name := range []string{"uefi-plain", "bios-mbr-logical", "uefi-lvm", "btrfs-subvols", "nvme-4k", "whole-disk-ext4"} {
+		t.Run(name, func(t *testing.T) {
+			m := machinetest.Get(name)
+			onto := func(size machine.Bytes) (machine.Machine, error) {
+				got, _, err := Onto(m, blank(machine.Disk{Name: "sda", Size: size, LogicalSector: m.Disks[0].LogicalSector}), Wishes{})
+				return got, err
+			}
+			bad, good := 64*mib, m.Disks[0].Size
+			_, err := onto(bad)
+			if err == nil {
+				t.Fatalf("a disk of %s is accepted", plan.Size(bad))
+			}
+			for good-bad > mib {
+				middle := (bad + good) / 2 / mib * mib
+				if _, err := onto(middle); err != nil {
+					bad = middle
+				} else {
+					good = middle
+				}
+			}
+			got, err := onto(good)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Logf("recorded on %s, fits %s", plan.Size(m.Disks[0].Size), plan.Size(good))
+			if good > m.Disks[0].Size*9/10 {
+				t.Errorf("hardly shrinks: needs %s of %s", plan.Size(good), plan.Size(m.Disks[0].Size))
+			}
+			for _, fs := range got.FileSystems {
+				if len(got.MountsOn(fs.On)) > 0 && fs.Size < fs.Used*111/100 {
+					t.Errorf("%s has %s for %s", fs.On, plan.Size(fs.Size), plan.Size(fs.Used))
+				}
+			}
+			_, err = onto(bad)
+			var least int64
+			if _, serr := fmt.Sscanf(fail.HintOf(err), "use a disk of at least %d bytes", &least); serr != nil {
+				t.Fatalf("no size in the hint of %v: %q", err, fail.HintOf(err))
+			}
+			if _, err := onto(machine.Bytes(least)); err != nil {
+				t.Errorf("the hint says %s, and that is refused: %v", plan.Size(machine.Bytes(least)), err)
+			}
+			if slack := machine.Bytes(least) - good; slack > 8*mib {
+				t.Errorf("the hint asks for %s more than is needed", plan.Size(slack))
+			}
+		})
 	}
 }
 

@@ -1,7 +1,6 @@
 package identity
 
 import (
-	"net/netip"
 	"regexp"
 	"strings"
 )
@@ -92,11 +91,10 @@ func Interfaces(content []byte, a Address) (out []byte, changed bool) {
 	return []byte(strings.Join(w, "\n")), changed
 }
 
-// pick is the first address of the wanted family.
+// pick is the first address of the wanted family, told by its colons.
 func pick(addresses []string, inet6 bool) string {
 	for _, s := range addresses {
-		ip, _, _ := strings.Cut(s, "/")
-		if a, err := netip.ParseAddr(ip); err == nil && a.Is6() == inet6 {
+		if s != "" && strings.Contains(s, ":") == inet6 {
 			return s
 		}
 	}

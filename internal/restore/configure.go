@@ -30,6 +30,9 @@ func (x *executor) identity(ctx context.Context, s plan.Step) error {
 	for _, name := range deviceFiles {
 		err := x.edit(name, func(b []byte) ([]byte, string) {
 			for _, p := range identity.Pinned(b) {
+				if strings.HasSuffix(name, "/device.map") {
+					break // grub-install makes it anew
+				}
 				x.warn("/%s names %s, which belongs to the recorded hardware", name, p)
 			}
 			return identity.Devices(b, renames), "names of disks"

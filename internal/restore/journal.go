@@ -250,7 +250,7 @@ func (x *executor) journalFromTarget(ctx context.Context, digest string) (past, 
 	if err := os.MkdirAll(x.TargetRoot, 0o755); err != nil {
 		return past{}, fmt.Errorf("cannot make %s: %w", x.TargetRoot, err)
 	}
-	if err := mount.Mount(ctx, x.System, dev, x.TargetRoot, string(fs.Kind), mountOptions(*fs, *root)); err != nil {
+	if err := mount.Mount(ctx, x.System, dev, x.TargetRoot, string(fs.Kind), "ro,"+mountOptions(*fs, *root)); err != nil {
 		return past{}, nil // nothing usable there: the restore begins anew
 	}
 	p, err := readJournal(filepath.Join(x.TargetRoot, journalOnTarget), digest)

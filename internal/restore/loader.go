@@ -78,7 +78,9 @@ func (x *executor) grubFiles() {
 		for _, sub := range []string{"i386-pc", "x86_64-efi", "arm64-efi", "fonts", "locale"} {
 			x.changed[dir+"/"+sub+"/"] = true
 		}
-		x.changed[dir+"/grubenv"], x.changed[dir+"/unicode.pf2"] = true, true
+		for _, f := range []string{"grubenv", "unicode.pf2", "device.map"} {
+			x.changed[dir+"/"+f] = true
+		}
 	}
 }
 

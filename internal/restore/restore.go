@@ -118,7 +118,7 @@ func Run(ctx context.Context, opt Options) (Report, error) {
 	}
 	done, err := x.resume(ctx)
 	if err != nil {
-		return x.report, err
+		return x.report, x.unfinished(ctx, err)
 	}
 	defer x.journal.close()
 	err = x.steps(ctx, done)
@@ -129,13 +129,18 @@ func Run(ctx context.Context, opt Options) (Report, error) {
 		x.journal.remove()
 		return x.report, nil
 	}
+	return x.report, x.unfinished(ctx, err)
+}
+
+// unfinished says of an error whether it was an interruption, and how to go on.
+func (x *executor) unfinished(ctx context.Context, err error) error {
 	if ctx.Err() != nil || errors.Is(err, context.Canceled) {
 		err = &fail.Error{Kind: fail.Interrupted, Err: fmt.Errorf("the restore was interrupted: %w", err)}
 	}
 	if fail.HintOf(err) == "" {
 		err = fail.Hint(err, "the restore is not finished; a second start goes on from here (journal: %s)", x.Journal)
 	}
-	return x.report, err
+	return err
 }
 
 func newExecutor(opt Options) *executor {

@@ -3,6 +3,7 @@ package btrfs
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -10,13 +11,14 @@ import (
 	"github.com/mkcdrec/mkcdrec/internal/system"
 )
 
-// switches are the features that mkfs.btrfs(8) -O knows, by the names in which
-// dump-super reports them.
-var switches = []struct{ reported, option string }{
-	{"EXTENDED_IREF", "extref"},
-	{"SKINNY_METADATA", "skinny-metadata"},
-	{"NO_HOLES", "no-holes"},
-	{"FREE_SPACE_TREE", "free-space-tree"},
+// switches are the features that mkfs.btrfs(8) knows, by the names in which
+// dump-super reports them. The free space tree was a feature of -R only before
+// btrfs-progs 6.3; later versions still take it there.
+var switches = []struct{ reported, flag, option string }{
+	{"EXTENDED_IREF", "-O", "extref"},
+	{"SKINNY_METADATA", "-O", "skinny-metadata"},
+	{"NO_HOLES", "-O", "no-holes"},
+	{"FREE_SPACE_TREE", "-R", "free-space-tree"},
 }
 
 // Make makes a btrfs on one device with the recorded UUID, label, node size
@@ -39,19 +41,20 @@ func Make(ctx context.Context, r system.Runner, device string, fs machine.FileSy
 		args = append(args, "--csum", c)
 	}
 	if len(fs.Features) > 0 {
-		var o []string
-		for _, s := range switches {
-			on := false
-			for _, f := range fs.Features {
-				on = on || strings.EqualFold(f, s.reported)
+		for _, flag := range []string{"-O", "-R"} {
+			var o []string
+			for _, s := range switches {
+				on := slices.ContainsFunc(fs.Features, func(f string) bool { return strings.EqualFold(f, s.reported) })
+				switch {
+				case s.flag != flag:
+				case on:
+					o = append(o, s.option)
+				default:
+					o = append(o, "^"+s.option)
+				}
 			}
-			if on {
-				o = append(o, s.option)
-			} else {
-				o = append(o, "^"+s.option)
-			}
+			args = append(args, flag, strings.Join(o, ","))
 		}
-		args = append(args, "-O", strings.Join(o, ","))
 	}
 	if _, err := r.Run(ctx, system.Command{Name: "mkfs.btrfs", Args: append(args, device)}); err != nil {
 		return fmt.Errorf("cannot make btrfs on %s: %w", device, err)
