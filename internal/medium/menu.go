@@ -100,7 +100,8 @@ func grubConfig(o Options, label string, memtestBIOS, memtestUEFI bool) string {
 	line("set menu_color_normal=white/blue")
 	line("set menu_color_highlight=black/cyan")
 	line("")
-	args := strings.Join(append([]string{"mkcdrec.medium=" + o.ID}, m.KernelArgs...), " ")
+	// ramfs: a tmpfs of half the memory would not hold the rescue system where memory is scarce.
+	args := strings.Join(append([]string{"mkcdrec.medium=" + o.ID, "rootfstype=ramfs"}, m.KernelArgs...), " ")
 	serial := fmt.Sprintf("console=ttyS%d,%d", m.SerialUnit, m.speed())
 	start := func(number int, title, extra string) {
 		line("menuentry %s --hotkey=%d {", quote(fmt.Sprintf("%d  %s", number, title)), number)
