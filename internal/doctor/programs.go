@@ -10,35 +10,31 @@ import (
 	"github.com/mkcdrec/mkcdrec/internal/rescue"
 )
 
-// programs checks the table of programs: each needed one by itself, the
-// useful ones together by group.
+// programs checks the table of programs by group. What is needed and missing
+// has a check of its own; what is useful and missing is named in its group's.
 func programs(_ context.Context, e *environment) []Check {
-	var all []Check
 	type group struct {
 		have    int
-		missing []rescue.Program
+		missing []string
 	}
 	groups, order := map[string]*group{}, []string{}
+	var all []Check
 	for _, p := range rescue.Table() {
-		where, ok := rescue.Find(e.Root, p)
-		if p.Needed {
-			c := Check{Name: "program " + p.Name, Status: Found, Needed: true, Detail: where}
-			if !ok {
-				c.Status, c.Packages = NotFound, []string{p.Package(e.family)}
-				c.Detail = fmt.Sprintf("needed for %s; install %s", p.For, p.Package(e.family))
-			}
-			all = append(all, c)
-			continue
-		}
 		g := groups[p.Group]
 		if g == nil {
 			g = &group{}
 			groups[p.Group], order = g, append(order, p.Group)
 		}
-		if ok {
+		_, ok := rescue.Find(e.Root, p)
+		switch {
+		case ok:
 			g.have++
-		} else {
-			g.missing = append(g.missing, p)
+		case p.Needed:
+			all = append(all, Check{Name: "program " + p.Name, Status: NotFound, Needed: true, Packages: []string{p.Package(e.family)},
+				Detail: fmt.Sprintf("needed for %s; install %s", p.For, p.Package(e.family))})
+		default:
+			// Not installed behind the administrator's back: it is not missed here.
+			g.missing = append(g.missing, p.Name)
 		}
 	}
 	for _, name := range e.Programs {
@@ -47,15 +43,9 @@ func programs(_ context.Context, e *environment) []Check {
 	}
 	for _, name := range order {
 		g := groups[name]
-		c := Check{Name: "useful: " + name, Status: Found, Detail: fmt.Sprintf("%d programs", g.have)}
+		c := Check{Name: "programs: " + name, Status: found(g.have > 0), Detail: fmt.Sprintf("%d", g.have)}
 		if len(g.missing) > 0 {
-			var names []string
-			for _, p := range g.missing {
-				names = append(names, p.Name)
-			}
-			// Not here, not missed: what an administrator does not have is
-			// not installed behind his back.
-			c.Detail += "; not here: " + strings.Join(names, " ")
+			c.Detail += "; also useful: " + strings.Join(g.missing, " ")
 		}
 		all = append(all, c)
 	}
