@@ -43,7 +43,7 @@ for i in 1 2 3; do
 	round mkcdrec-1 "./ours -level 1 backup tree out"
 	round 'tar|zstd-3-T2' "tar -c --xattrs --acls -C tree . | zstd -3 -T2 -q -o out/t"
 	round 'tar|zstd-1-T2' "tar -c --xattrs --acls -C tree . | zstd -1 -T2 -q -o out/t"
-	! has fsarchiver || round fsarchiver-zstd-3-j2 "fsarchiver savedir -Z 3 -j2 out/t tree >/dev/null"
+	! has fsarchiver || round fsarchiver-zstd-3-j2 "fsarchiver -o -Z 3 -j2 savedir out/t tree >/dev/null"
 	! has mksquashfs || round mksquashfs-zstd-3 "mksquashfs tree out/t -quiet -no-progress -comp zstd -Xcompression-level 3 >/dev/null"
 done
 report "backup (median of 3; size of the result)"
