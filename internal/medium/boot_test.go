@@ -34,7 +34,7 @@ exec >/dev/console 2>&1 </dev/console
 for m in $(cat /modules); do insmod $m; done
 echo "ARGS $(cat /proc/cmdline)"
 [ -d /sys/firmware/efi ] && echo FIRMWARE uefi || echo FIRMWARE bios
-[ -d /sys/firmware/efi ] && mount -t efivarfs none /sys/firmware/efi/efivars && echo "SECUREBOOT $(od -An -t u1 -j 4 /sys/firmware/efi/efivars/SecureBoot-* | tr -d ' ')"
+[ -d /sys/firmware/efi ] && mount -t efivarfs none /sys/firmware/efi/efivars && echo "SECUREBOOT $(tail -c 1 /sys/firmware/efi/efivars/SecureBoot-* | od -An -t u1 | tr -d ' ')"
 for try in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do
   for d in sr0 sda sdb vda; do
     if mount -t iso9660 -o ro /dev/$d /mnt 2>/dev/null && [ -f /mnt/SHA256SUMS ]; then
@@ -190,7 +190,7 @@ func TestBoot(t *testing.T) {
 				t.Fatal(err)
 			}
 			all := vm.Console()
-			for _, want := range append(c.want, checked, "ARGS BOOT_IMAGE=/boot/vmlinuz mkcdrec.medium=0badcafe mitigations=off console=tty0 console=ttyS0,115200") {
+			for _, want := range append(c.want, checked, "ARGS BOOT_IMAGE=/boot/vmlinuz mkcdrec.medium=0badcafe rootfstype=ramfs mitigations=off console=tty0 console=ttyS0,115200") {
 				if !strings.Contains(all, want) {
 					t.Errorf("the console lacks %q; its end:\n%s", want, all[max(0, len(all)-3000):])
 				}
