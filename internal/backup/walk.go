@@ -402,6 +402,7 @@ func (w *walk) add(t *task, sink Sink) (n int64, err error) {
 	e := t.entry
 	if first, ok := w.link(t); ok {
 		e.Kind, e.Link, e.Size, e.Sparse, e.Problem = archive.Hardlink, first, 0, nil, ""
+		e.DevMajor, e.DevMinor = 0, 0 // its first name has them
 		return 0, sink.Add(e, nil)
 	}
 	if e.Kind != archive.File || e.Unreadable {

@@ -221,7 +221,8 @@ func (c *comparer) stat(e, have *archive.Entry) {
 	if e.Kind == archive.File && e.Size != have.Size {
 		c.differ(e, "size", fmt.Sprint(e.Size), fmt.Sprint(have.Size))
 	}
-	if e.DevMajor != have.DevMajor || e.DevMinor != have.DevMinor {
+	device := e.Kind == archive.CharDev || e.Kind == archive.BlockDev
+	if device && (e.DevMajor != have.DevMajor || e.DevMinor != have.DevMinor) {
 		c.differ(e, "device number", fmt.Sprintf("%d:%d", e.DevMajor, e.DevMinor), fmt.Sprintf("%d:%d", have.DevMajor, have.DevMinor))
 	}
 }
