@@ -52,11 +52,11 @@ func (pr *Progress) Set(done, total, files int64) {
 		p.Event("progress", map[string]any{"what": pr.label, "bytes": done, "total_bytes": total, "files": files, "seconds": elapsed.Seconds()})
 		return
 	}
-	line := Line(pr.label, done, total, files, elapsed, p.Width)
 	if !p.Terminal {
-		p.line(p.Err, line)
+		p.line(p.Err, "    "+Line(pr.label, done, total, files, elapsed, 0))
 		return
 	}
+	line := Line(pr.label, done, total, files, elapsed, p.Width)
 	p.mu.Lock()
 	fmt.Fprint(p.Err, "\r\x1b[K"+line)
 	p.drawn = true
@@ -70,7 +70,7 @@ func (pr *Progress) Done() {
 	pr.p.mu.Unlock()
 }
 
-// Line is a progress line of at most width columns.
+// Line is a progress line of less than width columns; 0: of any length.
 func Line(label string, done, total, files int64, elapsed time.Duration, width int) string {
 	rate := float64(done) / max(elapsed.Seconds(), 0.001)
 	parts := []string{label}
