@@ -134,7 +134,7 @@ const hardDisk = `menuentry '3  Boot the hard disk' --hotkey=3 {
   else
     for loader in (*)/EFI/*/shimx64.efi (*)/EFI/*/grubx64.efi (*)/EFI/systemd/systemd-bootx64.efi (*)/EFI/Microsoft/Boot/bootmgfw.efi; do
       if [ -f "$loader" ]; then
-        if regexp '/EFI/BOOT/' "$loader"; then
+        if regexp '/[Ee][Ff][Ii]/[Bb][Oo][Oo][Tt]/' "$loader"; then
           true
         else
           echo "Starting $loader"
