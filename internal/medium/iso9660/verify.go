@@ -77,7 +77,9 @@ func (d *Reader) Verify(ctx context.Context, progress func(done, total int64)) (
 		return Report{}, err
 	}
 	v := &verifier{d: d, ctx: ctx, progress: progress, gaps: sha256.New(), got: map[string]hash.Hash{}}
-	v.layOut()
+	if total := v.layOut(); total > 2*d.size {
+		return Report{}, damaged("its files have %d bytes in all, the image %d", total, d.size)
+	}
 	sign := d.signature(v.pieces)
 	if err := v.run(sign); err != nil {
 		return v.report, err
@@ -168,16 +170,20 @@ type verifier struct {
 	report     Report
 }
 
-// layOut lists the files' extents in the order of the image.
-func (v *verifier) layOut() {
+// layOut lists the files' extents in the order of the image and returns their
+// length in all.
+func (v *verifier) layOut() int64 {
+	total := int64(0)
 	for _, n := range v.d.sorted {
 		for _, x := range v.d.files[n].extents {
 			if x.length > 0 {
 				v.pieces = append(v.pieces, piece{x.offset, x.length, n})
+				total += x.length
 			}
 		}
 	}
 	sort.SliceStable(v.pieces, func(i, j int) bool { return v.pieces[i].offset < v.pieces[j].offset })
+	return total
 }
 
 // signature are the digests of an image that this package wrote.
