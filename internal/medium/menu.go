@@ -40,7 +40,7 @@ func (m Menu) check() error {
 		return fmt.Errorf("serial port %d is not 0 to 3", m.SerialUnit)
 	}
 	for _, a := range m.KernelArgs {
-		if strings.ContainsAny(a, "'\n\r") {
+		if strings.ContainsAny(a, "'\"\\;{}$&|<> \t\n\r") { // GRUB's own syntax
 			return fmt.Errorf("kernel argument %q has a character that a boot loader cannot pass on", a)
 		}
 	}
