@@ -15,6 +15,8 @@ import (
 	"github.com/cavaliergopher/cpio"
 
 	"github.com/mkcdrec/mkcdrec/internal/rehearse/qemu"
+	"github.com/mkcdrec/mkcdrec/internal/system"
+	"github.com/mkcdrec/mkcdrec/internal/tool/grub"
 )
 
 // slow skips a test that takes minutes, unless they are asked for.
@@ -155,46 +157,82 @@ func TestBoot(t *testing.T) {
 		{"secure-boot-cd", qemu.UEFISecureBoot, false, []string{"FIRMWARE uefi", "SECUREBOOT 1", "MEDIUM on sr0"}},
 		{"secure-boot-usb", qemu.UEFISecureBoot, true, []string{"FIRMWARE uefi", "SECUREBOOT 1", "MEDIUM on sda"}},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
-			defer cancel()
-			cfg := qemu.Config{Name: c.name, Firmware: c.firmware, Accel: qemu.TCG, NoReboot: true}
-			if dir := os.Getenv("KEEP"); dir != "" {
-				cfg.SerialLog = filepath.Join(dir, c.name+".log")
-			}
-			if c.usb {
-				cfg.Disks = []qemu.Disk{{Path: path, Format: "raw", Bus: qemu.USB, Snapshot: true}}
-			} else {
-				cfg.CDROMs = []string{path}
-			}
-			vm, err := qemu.Start(ctx, cfg)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer vm.Kill()
-			for _, p := range []string{`1  Rescue system: restore web1`, `5  Memory test`} {
-				if _, err := vm.WaitFor(ctx, p, 2*time.Minute); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if dir := os.Getenv("KEEP"); dir != "" {
-				time.Sleep(2 * time.Second)
-				if err := vm.Screendump(ctx, filepath.Join(dir, c.name+".png")); err != nil {
-					t.Error(err)
-				}
-			}
-			if err := vm.Send("2"); err != nil {
-				t.Fatal(err)
-			}
-			if _, err := vm.WaitFor(ctx, `CHECKED .*`, 3*time.Minute); err != nil {
-				t.Fatal(err)
-			}
-			all := vm.Console()
-			for _, want := range append(c.want, checked, "ARGS BOOT_IMAGE=/boot/vmlinuz mkcdrec.medium=0badcafe rootfstype=ramfs mitigations=off console=tty0 console=ttyS0,115200") {
-				if !strings.Contains(all, want) {
-					t.Errorf("the console lacks %q; its end:\n%s", want, all[max(0, len(all)-3000):])
-				}
-			}
-		})
+		t.Run(c.name, func(t *testing.T) { bootAndCheck(t, path, c.name, c.firmware, c.usb, append(c.want, checked)) })
+	}
+}
+
+// TestBootOwnImage is the same with a GRUB image of our own for UEFI, as on a
+// machine without signed boot loaders.
+func TestBootOwnImage(t *testing.T) {
+	slow(t)
+	if _, err := exec.LookPath(qemu.Program); err != nil {
+		t.Skip("needs ", qemu.Program)
+	}
+	dir := grub.ModuleDir("/", grub.EFI64)
+	if dir == "" {
+		t.Skip("needs GRUB's x86_64-efi modules (Debian: grub-efi-amd64-bin)")
+	}
+	root := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(root, "usr/lib/grub"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(dir, filepath.Join(root, "usr/lib/grub/x86_64-efi")); err != nil {
+		t.Fatal(err)
+	}
+	l, err := FindLoaders(context.Background(), &system.Host{}, root, Label("0badcafe"))
+	if err != nil || l.GRUB64 == nil || l.Shim != nil || l.BIOS != nil {
+		t.Fatalf("notes %q, %v", l.Notes, err)
+	}
+	kernel := hostKernel(t)
+	o := options(l)
+	o.Kernel, o.Initramfs = kernel, probeInitrd(t, kernel)
+	o.Menu.KernelArgs = []string{"mitigations=off"}
+	path, _ := build(t, o)
+	bootAndCheck(t, path, "own-uefi-cd", qemu.UEFI, false, []string{"FIRMWARE uefi", "MEDIUM on sr0"})
+	bootAndCheck(t, path, "own-uefi-usb", qemu.UEFI, true, []string{"FIRMWARE uefi", "MEDIUM on sda"})
+}
+
+// bootAndCheck starts one machine from the medium at path and looks for want
+// among what it says.
+func bootAndCheck(t *testing.T, path, name string, firmware qemu.Firmware, usb bool, want []string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	cfg := qemu.Config{Name: name, Firmware: firmware, Accel: qemu.TCG, NoReboot: true}
+	if dir := os.Getenv("MKCDREC_KEEP"); dir != "" {
+		cfg.SerialLog = filepath.Join(dir, name+".log")
+	}
+	if usb {
+		cfg.Disks = []qemu.Disk{{Path: path, Format: "raw", Bus: qemu.USB, Snapshot: true}}
+	} else {
+		cfg.CDROMs = []string{path}
+	}
+	vm, err := qemu.Start(ctx, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer vm.Kill()
+	for _, p := range []string{`1  Rescue system: restore web1`, `4  Check this medium`} {
+		if _, err := vm.WaitFor(ctx, p, 2*time.Minute); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if dir := os.Getenv("MKCDREC_KEEP"); dir != "" {
+		time.Sleep(2 * time.Second)
+		if err := vm.Screendump(ctx, filepath.Join(dir, name+".png")); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := vm.Send("2"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := vm.WaitFor(ctx, `CHECKED .*`, 3*time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	all := vm.Console()
+	for _, want := range append(want, "ARGS BOOT_IMAGE=/boot/vmlinuz mkcdrec.medium=0badcafe rootfstype=ramfs mitigations=off console=tty0 console=ttyS0,115200") {
+		if !strings.Contains(all, want) {
+			t.Errorf("the console lacks %q; its end:\n%s", want, all[max(0, len(all)-3000):])
+		}
 	}
 }

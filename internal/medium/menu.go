@@ -152,13 +152,13 @@ const hardDisk = `menuentry '3  Boot the hard disk' --hotkey=3 {
 
 // memoryTest is entry 5, shown only where the medium has one for the firmware.
 func memoryTest(bios, uefi bool) string {
-	entry := "  menuentry '5  Memory test' --hotkey=5 {\n    linux %s\n  }\n"
+	entry := "if [ \"$grub_platform\" = %s ]; then\n  menuentry '5  Memory test%s' --hotkey=5 {\n    linux /%s\n  }\nfi\n"
 	s := ""
 	if bios {
-		s += "if [ \"$grub_platform\" = pc ]; then\n" + fmt.Sprintf(entry, "/"+memtestBIOSName) + "fi\n"
+		s += fmt.Sprintf(entry, "pc", "", memtestBIOSName)
 	}
-	if uefi {
-		s += "if [ \"$grub_platform\" = efi ]; then\n" + fmt.Sprintf(entry, "/"+memtestUEFIName) + "fi\n"
+	if uefi { // no distribution signs it
+		s += fmt.Sprintf(entry, "efi", " (needs Secure Boot switched off)", memtestUEFIName)
 	}
 	return s
 }
