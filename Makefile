@@ -12,7 +12,7 @@ STATIC  := -tags netgo,osusergo -trimpath -ldflags '$(LDFLAGS) -linkmode externa
 
 export GOFLAGS := -buildvcs=false
 
-.PHONY: help build recovery menu rescue test quick slow vm vm-grid bench check arm64 setup-build setup-medium setup-test clean
+.PHONY: help build recovery menu rescue test quick slow vm-grid bench check arm64 setup-build setup-medium setup-test clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -47,7 +47,9 @@ setup-medium: bin/mkcdrec
 setup-test:
 	@setup/test.sh
 
-test: setup-build setup-test check quick slow vm ## set up and pass every test
+# The tests that boot virtual machines (slow, vm-grid) have targets of their own
+# until each of them has passed; docs/tested.md says which have.
+test: setup-build setup-test check quick ## set up and pass the quick tests
 
 check: arm64 ## format, vet
 	@test -z "$$(gofmt -l cmd internal test bench)" || { gofmt -l cmd internal test bench; echo 'gofmt would change these files'; exit 1; }
@@ -59,11 +61,11 @@ quick: build ## the quick tests
 slow: build ## tests that boot media in a virtual machine, one after the other
 	MKCDREC_SLOW=1 MKCDREC_BINARY=$(abspath bin/mkcdrec) $(GO) test -p 1 -timeout 30m ./internal/medium/... ./internal/rescue/... ./internal/rescueinit/... ./internal/rehearse/...
 
-vm: build ## whole machines: backed up, disk replaced, restored from the medium, booted, compared
+vm-grid: build ## whole machines: backed up, disk replaced, restored from the medium, booted, compared
 	MKCDREC_VM=1 MKCDREC_BINARY=$(abspath bin/mkcdrec) $(GO) test -p 1 -v -timeout 55m ./test/vm/...
 
 bench: build ## speed, with other programs in the same run
-	$(GO) run ./bench
+	bench/archive.sh
 
 clean: ## remove what was built; ./out stays
 	rm -rf bin
