@@ -3,6 +3,7 @@ package medium
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"io"
 	"os"
@@ -153,6 +154,19 @@ func TestForeignTools(t *testing.T) {
 	t.Run("fsck.vfat", func(t *testing.T) {
 		if out := foreign(t, "fsck.vfat", "-n", extract(t, path, "boot/grub/efi.img")); strings.Count(out, "\n") > 2 {
 			t.Errorf("fsck.vfat:\n%s", out)
+		}
+	})
+	t.Run("boot code", func(t *testing.T) { // boot_hybrid.img loads the core image from this block
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		image, err := os.ReadFile(extract(t, path, "boot/grub/eltorito.img"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if at := binary.LittleEndian.Uint64(b[432:]) * 512; !bytes.HasPrefix(b[at:], image[2048:]) {
+			t.Errorf("the master boot record points at byte %d, where the core image is not", at)
 		}
 	})
 	t.Run("grub-script-check", func(t *testing.T) {
