@@ -80,7 +80,7 @@ find . -xdev ! -type d ! -type s -links +1 -printf '%i|%p\0' | tr '\n' '\001' | 
 	awk -F'|' '{ if (!($1 in first)) first[$1] = $2; print $2 " = " first[$1] }'
 echo "== attributes"
 find . -xdev ! -type s -printf '\001%p ' -execdir getfattr -h -d -m - -e hex -- {} \; 2>/dev/null |
-	tr '\n\001' '|\n' | grep '# file' | sort
+	tr '\n\001' '|\n' | sed -n '/# file/p' | sort
 echo "== flags"
 find . -xdev \( -type f -o -type d \) -printf '%p\0' -execdir lsattr -d -- {} \; 2>/dev/null | tr '\0' ' ' | sed 's/e\(-*\) /-\1 /' | sort
 echo "== content"

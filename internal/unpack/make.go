@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"hash/maphash"
 	"sort"
+	"strconv"
 	"strings"
 
 	"github.com/mkcdrec/mkcdrec/internal/archive"
@@ -36,10 +38,15 @@ func (u *unpacker) create(j *job) error {
 		err = unix.Symlinkat(e.Link, j.dir.FD, j.base)
 	case archive.FIFO:
 		err = unix.Mknodat(j.dir.FD, j.base, unix.S_IFIFO|0o600, 0)
-	case archive.CharDev:
-		err = unix.Mknodat(j.dir.FD, j.base, unix.S_IFCHR|0o600, int(unix.Mkdev(e.DevMajor, e.DevMinor)))
-	case archive.BlockDev:
-		err = unix.Mknodat(j.dir.FD, j.base, unix.S_IFBLK|0o600, int(unix.Mkdev(e.DevMajor, e.DevMinor)))
+	case archive.CharDev, archive.BlockDev:
+		if u.opt.NoOwner {
+			return errors.New("is a device, which only root may make")
+		}
+		kind := uint32(unix.S_IFCHR)
+		if e.Kind == archive.BlockDev {
+			kind = unix.S_IFBLK
+		}
+		err = unix.Mknodat(j.dir.FD, j.base, kind|0o600, int(unix.Mkdev(e.DevMajor, e.DevMinor)))
 	}
 	if err != nil {
 		return fmt.Errorf("cannot make %s: %w", e.Kind, err)
@@ -76,6 +83,9 @@ var errContent = errors.New("content is damaged")
 // content writes the content with its holes, and checks its hash.
 func (u *unpacker) content(j *job, fd int) error {
 	e := j.e
+	if e.Size < 0 {
+		return fmt.Errorf("%w: its size is %d", errContent, e.Size)
+	}
 	w := &writer{fd: fd, size: e.Size, extents: []archive.Extent{{Length: e.Size}}}
 	if e.Sparse != nil {
 		if err := checkExtents(e); err != nil {
@@ -217,17 +227,23 @@ func (u *unpacker) timesAndFlags(fd int, e *archive.Entry, errs []error) error {
 	ts := [2]unix.Timespec{inode.Timespec(e.ATime), inode.Timespec(e.MTime)}
 	errs = append(errs, named("times", futimens(fd, &ts)))
 	flags := e.Flags &^ inode.Early
-	if u.opt.NoOwner {
-		flags &^= inode.Locking | inode.FlagJournalData
+	if no := flags & (inode.Locking | inode.FlagJournalData); u.opt.NoOwner && no != 0 {
+		u.dropped("flags that only root may set")
+		flags &^= no
 	}
 	if dir := e.Kind == archive.Dir || e.Kind == archive.Subvolume; dir {
 		flags |= e.Flags & (inode.Early &^ inode.FlagCasefold)
 	} else if flags&inode.Locking != 0 {
 		// Its further names are made first.
 		flags &^= inode.Locking
-		u.mu.Lock()
-		u.locked = append(u.locked, e)
-		u.mu.Unlock()
+		var st unix.Stat_t
+		if err := unix.Fstat(fd, &st); err != nil {
+			errs = append(errs, named("flags", err))
+		} else {
+			u.mu.Lock()
+			u.locked = append(u.locked, locked{e, st.Dev, st.Ino})
+			u.mu.Unlock()
+		}
 	}
 	if flags != 0 {
 		errs = append(errs, inode.SetFlags(fd, flags, flags))
@@ -241,8 +257,8 @@ func (u *unpacker) metaAt(dirfd int, base string, e *archive.Entry) error {
 	if !u.opt.NoOwner {
 		errs = append(errs, named("owner", unix.Fchownat(dirfd, base, int(e.UID), int(e.GID), unix.AT_SYMLINK_NOFOLLOW)))
 	}
-	if e.Kind != archive.Symlink { // made a moment ago by us, so no symbolic link is followed
-		errs = append(errs, named("mode", unix.Fchmodat(dirfd, base, u.mode(e), 0)))
+	if e.Kind != archive.Symlink {
+		errs = append(errs, named("mode", chmodAt(dirfd, base, u.mode(e))))
 	}
 	for _, n := range sorted(e.Xattrs) {
 		if u.wanted(n) {
@@ -254,16 +270,43 @@ func (u *unpacker) metaAt(dirfd int, base string, e *archive.Entry) error {
 	return errors.Join(errs...)
 }
 
+// chmodAt is fchmodat(2) that never follows a symbolic link, also before
+// Linux 6.6: where names differ in case only, another worker may put one
+// there meanwhile.
+func chmodAt(dirfd int, base string, mode uint32) error {
+	fd, err := unix.Openat(dirfd, base, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return err
+	}
+	if st.Mode&unix.S_IFMT == unix.S_IFLNK {
+		return unix.ELOOP
+	}
+	return unix.Chmod("/proc/self/fd/"+strconv.Itoa(fd), mode)
+}
+
 func (u *unpacker) mode(e *archive.Entry) uint32 {
 	if u.opt.NoOwner {
+		if e.Mode&0o6000 != 0 {
+			u.dropped("setuid and setgid bits")
+		}
 		return e.Mode &^ 0o6000 // another owner's setuid is not ours to give
 	}
 	return e.Mode
 }
 
-// wanted says whether an attribute can be set: a user may set user.* and ACLs.
+// wanted says whether an attribute is set. Without owners only user.* is:
+// ACLs name users and groups, all others are root's to give.
 func (u *unpacker) wanted(name string) bool {
-	return !u.opt.NoOwner || strings.HasPrefix(name, "user.")
+	if !u.opt.NoOwner || strings.HasPrefix(name, "user.") {
+		return true
+	}
+	u.dropped("attribute " + name)
+	return false
 }
 
 func named(what string, err error) error {
@@ -296,9 +339,9 @@ func (u *unpacker) finish(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	for _, e := range u.locked {
-		if err := u.lock(e); err != nil {
-			u.problem(e.Name, err)
+	for _, l := range u.locked {
+		if err := u.lock(l); err != nil {
+			u.problem(l.e.Name, err)
 		}
 	}
 	// Deepest first; among equals the later one in the archive wins.
@@ -321,6 +364,11 @@ func depth(name string) int {
 func (u *unpacker) hardlink(e *archive.Entry) error {
 	if err := inode.CheckName(e.Link); err != nil || e.Link == "." {
 		return fmt.Errorf("cannot link to %q: %w", e.Link, inode.ErrName)
+	}
+	// What was there before is not the file meant, and may be shared with
+	// names outside of the target.
+	if _, ours := u.seen[maphash.String(u.seed, e.Link)]; !ours {
+		return fmt.Errorf("cannot link to %s: it was not unpacked", e.Link)
 	}
 	from, fromBase, err := u.tree.Parent(e.Link)
 	if err != nil {
@@ -351,7 +399,11 @@ func (u *unpacker) hardlink(e *archive.Entry) error {
 	return nil
 }
 
-func (u *unpacker) lock(e *archive.Entry) error {
+// lock sets the locking flags of a file that this run made. Its name may mean
+// another inode by now (a name twice in the archive), even one that has a
+// further name outside the target: that one is left alone.
+func (u *unpacker) lock(l locked) error {
+	e := l.e
 	dir, base, err := u.tree.Parent(e.Name)
 	if err != nil {
 		return err
@@ -362,6 +414,13 @@ func (u *unpacker) lock(e *archive.Entry) error {
 		return err
 	}
 	defer unix.Close(fd)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return named("flags", err)
+	}
+	if st.Dev != l.dev || st.Ino != l.ino {
+		return errors.New("was replaced meanwhile, its flags are not set")
+	}
 	return inode.SetFlags(fd, e.Flags, e.Flags&inode.Locking)
 }
 

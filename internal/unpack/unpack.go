@@ -50,18 +50,22 @@ type Problem struct {
 // Report says what was done. Every path that is not exactly as the archive
 // has it is among the Problems.
 type Report struct {
-	Paths    int64
-	Files    int64
-	Bytes    int64 // content written
-	Sockets  int64 // left out, their owners make them anew
-	Checked  int64 // files whose content hash was compared
+	Paths   int64
+	Files   int64
+	Bytes   int64 // content written
+	Sockets int64 // left out, their owners make them anew
+	Checked int64 // files whose content hash was compared
+	// Dropped counts by kind what NoOwner left out: "setuid and
+	// setgid bits", "attribute security.capability" ...; owners are not counted.
+	Dropped  map[string]int64
 	Problems []Problem
 }
 
 // Run unpacks the items into the directory target, which may hold mounted
 // file systems and the remains of an interrupted run. The error is for what
 // ended it: a damaged archive, no space, ctx. Problems of single paths are in
-// the report, which is valid in every case.
+// the report, which is valid in every case. Behind damage (fail.Damaged) what
+// was unpacked is finished as far as it goes: links, and directories' metadata.
 func Run(ctx context.Context, items iter.Seq2[*archive.Item, error], target string, opt Options) (Report, error) {
 	if opt.Workers <= 0 {
 		opt.Workers = 2 * runtime.GOMAXPROCS(0)
@@ -85,8 +89,10 @@ func Run(ctx context.Context, items iter.Seq2[*archive.Item, error], target stri
 	if err == nil {
 		err = u.fatal()
 	}
-	if err == nil {
-		err = u.finish(ctx)
+	if err == nil || fail.KindOf(err) == fail.Damaged && u.fatal() == nil {
+		if ferr := u.finish(ctx); err == nil {
+			err = ferr
+		}
 	}
 	u.report.Files, u.report.Bytes, u.report.Checked = u.files.Load(), u.bytes.Load(), u.checked.Load()
 	return u.report, err
@@ -107,9 +113,16 @@ type unpacker struct {
 	files, bytes, checked atomic.Int64
 
 	mu     sync.Mutex
-	locked []*archive.Entry // get FS_IMMUTABLE_FL, FS_APPEND_FL at the end
+	locked []locked // get FS_IMMUTABLE_FL, FS_APPEND_FL at the end
 	report Report
 	ended  error
+}
+
+// locked is a file that gets its locking flags at the end, if its name still
+// means the same inode then.
+type locked struct {
+	e        *archive.Entry
+	dev, ino uint64
 }
 
 // job is one path for a worker. Content comes as data, or as chunks from
@@ -131,6 +144,15 @@ func (u *unpacker) problem(name string, err error) {
 		u.ended = fail.Hint(fail.New(fail.Failed, "cannot unpack %s: %w", name, err),
 			"the target file system is too small or cannot be written; make room and start again, what is there is kept")
 	}
+}
+
+func (u *unpacker) dropped(what string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.report.Dropped == nil {
+		u.report.Dropped = map[string]int64{}
+	}
+	u.report.Dropped[what]++
 }
 
 func (u *unpacker) fatal() error {
@@ -164,9 +186,7 @@ func (u *unpacker) read(ctx context.Context, items iter.Seq2[*archive.Item, erro
 			item.Release()
 			continue
 		}
-		if err := u.take(item); err != nil {
-			return err
-		}
+		u.take(item)
 		if u.opt.OnPath != nil {
 			u.opt.OnPath(e, u.bytes.Load())
 		}
@@ -174,18 +194,24 @@ func (u *unpacker) read(ctx context.Context, items iter.Seq2[*archive.Item, erro
 	return ctx.Err()
 }
 
-func (u *unpacker) take(item *archive.Item) error {
+// take handles one item. Content that breaks off is the worker's to name, and
+// the archive's to decide on: with SkipDamaged it goes on, else the loop ends.
+func (u *unpacker) take(item *archive.Item) {
 	e := item.Entry
 	if err := inode.CheckName(e.Name); err != nil {
 		u.problem(e.Name, err)
 		item.Release()
-		return nil
+		return
 	}
 	u.report.Paths++
 	h := maphash.String(u.seed, e.Name)
 	if _, twice := u.seen[h]; twice {
-		u.busy.Wait() // so that the later one wins
 		u.problem(e.Name, errors.New("is in the archive twice; the later one counts"))
+		u.busy.Wait() // so that the later one wins
+		defer func() {
+			u.busy.Wait() // before anything goes below it
+			u.tree.Forget(e.Name)
+		}()
 	}
 	u.seen[h] = struct{}{}
 	switch e.Kind {
@@ -202,22 +228,25 @@ func (u *unpacker) take(item *archive.Item) error {
 		if e.Unreadable {
 			item.Release()
 			u.problem(e.Name, errors.New("has no content in the backup: "+e.Problem))
-			return nil
+			return
 		}
-		return u.send(item)
+		u.send(item)
 	case archive.Symlink, archive.FIFO, archive.CharDev, archive.BlockDev:
-		return u.send(item)
+		u.send(item)
 	default:
 		item.Release()
 		u.problem(e.Name, fmt.Errorf("unknown kind %q", e.Kind))
 	}
-	return nil
 }
 
 // parent opens the directory of a name, and makes directories that are
 // missing in the archive or were not selected.
 func (u *unpacker) parent(name string) (*inode.Dir, string, error) {
 	d, base, err := u.tree.Parent(name)
+	if errors.Is(err, unix.ENOENT) {
+		u.busy.Wait() // a worker may be about to make something else of that name
+		d, base, err = u.tree.Parent(name)
+	}
 	if err == nil || !errors.Is(err, unix.ENOENT) {
 		return d, base, err
 	}
@@ -235,13 +264,13 @@ func (u *unpacker) parent(name string) (*inode.Dir, string, error) {
 }
 
 // send gives an item to a worker and, for large content, feeds it.
-func (u *unpacker) send(item *archive.Item) error {
+func (u *unpacker) send(item *archive.Item) {
 	e := item.Entry
 	dir, base, err := u.parent(e.Name)
 	if err != nil {
 		item.Release()
 		u.problem(e.Name, fmt.Errorf("cannot open its directory: %w", err))
-		return nil
+		return
 	}
 	j := &job{dir: dir, base: base, e: e, item: item}
 	if item.Content != nil {
@@ -250,14 +279,12 @@ func (u *unpacker) send(item *archive.Item) error {
 	u.busy.Add(1)
 	u.jobs <- j
 	if j.chunks == nil {
-		return nil
+		return
 	}
-	err = feed(j, item.Content)
-	if err != nil {
+	if err := feed(j, item.Content); err != nil {
 		j.failed.Store(&err)
 	}
 	close(j.chunks)
-	return err
 }
 
 const chunkSize = 256 << 10
@@ -394,10 +421,12 @@ func takeOver(fd int) error {
 }
 
 // remove removes what is in the way of a path: a non-directory even if it is
-// immutable, or an empty directory.
+// immutable, or an empty directory. Only regular files are opened for that:
+// opening a device can have effects.
 func remove(dirfd int, base string) error {
 	err := unix.Unlinkat(dirfd, base, 0)
-	if errors.Is(err, unix.EPERM) {
+	var st unix.Stat_t
+	if errors.Is(err, unix.EPERM) && unix.Fstatat(dirfd, base, &st, unix.AT_SYMLINK_NOFOLLOW) == nil && st.Mode&unix.S_IFMT == unix.S_IFREG {
 		if fd, oerr := unix.Openat(dirfd, base, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0); oerr == nil {
 			_ = inode.SetFlags(fd, 0, inode.Locking)
 			_ = unix.Close(fd)
