@@ -159,8 +159,8 @@ func (w *walk) fillFile(t *task, skip bool) (again bool) {
 			_ = unix.Close(fd)
 		}
 	}()
-	changed := false
-	for range 3 {
+	const rounds = 3
+	for round := 1; ; round++ {
 		var st unix.Stat_t
 		if err := unix.Fstat(fd, &st); err != nil {
 			t.unreadable(err)
@@ -186,38 +186,17 @@ func (w *walk) fillFile(t *task, skip bool) (again bool) {
 			w.unreserve(t)
 			return false
 		}
-		clear(t.buf[n:])
-		if changed = s.changed(); !changed {
+		clear(t.buf[n:]) // it became shorter: zeros up to the size recorded
+		if !s.changed() {
+			return false
+		}
+		if round == rounds {
+			// It changes all the time: this is not one moment's content.
+			t.problem(errChanged)
 			return false
 		}
 		w.unreserve(t)
-		if t.stream != nil {
-			return false
-		}
 	}
-	// Read it as it is now, and say that it is not one moment's content.
-	if changed {
-		return w.fillChanged(t, fd)
-	}
-	return false
-}
-
-// fillChanged reads a file that changes all the time once more, and keeps
-// what was read with a Problem.
-func (w *walk) fillChanged(t *task, fd int) bool {
-	s := &stream{fd: fd, e: t.entry, extents: []archive.Extent{{Length: t.entry.Size}}, total: t.entry.Size}
-	t.entry.Sparse = nil
-	t.buf = getBuffer(s.total)
-	w.ahead.Add(int64(cap(t.buf)))
-	n, err := s.readAll(t.buf)
-	if err != nil {
-		w.unreserve(t)
-		t.unreadable(err)
-		return false
-	}
-	clear(t.buf[n:])
-	t.problem(errChanged)
-	return false
 }
 
 var errChanged = errors.New("changed while read")

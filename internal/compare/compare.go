@@ -5,10 +5,8 @@ package compare
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
 	"iter"
 	"runtime"
 	"sort"
@@ -267,39 +265,18 @@ func (c *comparer) opened(e *archive.Entry, dirfd int, base string, size int64) 
 	if c.opt.Mode != Full || e.Kind != archive.File || size != e.Size {
 		return
 	}
-	h := sha256.New()
-	if _, err := io.CopyBuffer(h, reader{c.ctx, fd}, make([]byte, 256<<10)); err != nil {
+	sum, same, err := contentHash(c.ctx, fd, e)
+	if err != nil {
 		c.differ(e, "cannot read: "+err.Error(), "", "")
 		return
 	}
 	c.mu.Lock()
 	c.res.Hashed++
 	c.mu.Unlock()
-	if [32]byte(h.Sum(nil)) != e.Hash {
-		c.differ(e, "content", fmt.Sprintf("SHA-256 %x", e.Hash[:8]), fmt.Sprintf("%x", h.Sum(nil)[:8]))
-	}
-}
-
-// reader reads a file descriptor until ctx ends.
-type reader struct {
-	ctx context.Context
-	fd  int
-}
-
-func (r reader) Read(p []byte) (int, error) {
-	if err := r.ctx.Err(); err != nil {
-		return 0, err
-	}
-	for {
-		n, err := unix.Read(r.fd, p)
-		switch {
-		case errors.Is(err, unix.EINTR):
-			continue
-		case err != nil:
-			return 0, err
-		case n == 0:
-			return 0, io.EOF
-		}
-		return n, nil
+	switch {
+	case sum != e.Hash:
+		c.differ(e, "content", fmt.Sprintf("SHA-256 %x", e.Hash[:8]), fmt.Sprintf("%x", sum[:8]))
+	case !same:
+		c.differ(e, "content", "a hole", "data")
 	}
 }

@@ -2,10 +2,8 @@ package unpack
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
-	"hash"
 	"hash/maphash"
 	"sort"
 	"strconv"
@@ -94,7 +92,7 @@ func (u *unpacker) content(j *job, fd int) error {
 		w.extents = e.Sparse
 	}
 	if e.Hash != [32]byte{} {
-		w.hash = sha256.New()
+		w.hash = archive.NewHasher(e)
 	}
 	if e.Sparse == nil && u.opt.Preallocate > 0 && e.Size >= u.opt.Preallocate && e.Flags&inode.FlagNocow == 0 {
 		if err := unix.Fallocate(fd, unix.FALLOC_FL_KEEP_SIZE, 0, e.Size); errors.Is(err, unix.ENOSPC) {
@@ -132,9 +130,8 @@ func (u *unpacker) check(w *writer, e *archive.Entry) error {
 	if w.hash == nil {
 		return nil
 	}
-	w.zeros(e.Size)
 	u.checked.Add(1)
-	if [32]byte(w.hash.Sum(nil)) != e.Hash {
+	if w.hash.Sum() != e.Hash {
 		return fmt.Errorf("%w: SHA-256 differs from the catalogue", errContent)
 	}
 	return nil
@@ -160,8 +157,7 @@ type writer struct {
 	at      int64 // bytes of it that were written
 	done    int64
 	more    bool // there was more than the extents hold
-	hash    hash.Hash
-	hashed  int64 // position in the file up to which it was hashed
+	hash    *archive.Hasher
 }
 
 func (w *writer) write(b []byte) error {
@@ -184,26 +180,13 @@ func (w *writer) write(b []byte) error {
 			off += max(n, 0)
 		}
 		if w.hash != nil {
-			w.zeros(pos)
-			w.hash.Write(p)
-			w.hashed += int64(len(p))
+			_, _ = w.hash.Write(p)
 		}
 		w.at += int64(len(p))
 		w.done += int64(len(p))
 		b = b[len(p):]
 	}
 	return nil
-}
-
-var zeroes [64 << 10]byte
-
-// zeros hashes a hole up to a position.
-func (w *writer) zeros(to int64) {
-	for w.hashed < to {
-		n := min(to-w.hashed, int64(len(zeroes)))
-		w.hash.Write(zeroes[:n])
-		w.hashed += n
-	}
 }
 
 // metaFD sets everything of an open file or directory: owner, then mode
