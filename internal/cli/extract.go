@@ -1,8 +1,10 @@
 package cli
 
 import (
+	"maps"
 	"os"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -45,8 +47,12 @@ Nothing outside DIR is touched, whatever the archive says.`,
 			a.ui.Step("Unpacking backup %s of %s into %s", b.Manifest.ID, b.Manifest.Host, into)
 			pr := a.ui.Progress("extract")
 			var n int64
-			rep, err := unpack.Run(ctx, b.Entries(ctx, archive.ReadOptions{Select: sel.matches, SkipDamaged: damaged}), into, unpack.Options{
-				Select:  sel.matches,
+			choice, err := unpack.Choose(b.Catalogue(ctx), sel.matches)
+			if err != nil {
+				return err
+			}
+			items := choice.Items(b.Entries(ctx, archive.ReadOptions{Select: choice.Select, SkipDamaged: damaged}))
+			rep, err := unpack.Run(ctx, items, into, unpack.Options{
 				NoOwner: os.Geteuid() != 0,
 				OnPath:  func(_ *archive.Entry, done int64) { n++; pr.Set(done, sel.total(b.Manifest.Counts.Content), n) },
 			})
@@ -64,6 +70,9 @@ Nothing outside DIR is touched, whatever the archive says.`,
 func (a *app) extracted(rep unpack.Report, err error, sel *selection) error {
 	for _, p := range rep.Problems {
 		a.ui.Warn("%s: %v", p.Path, p.Err)
+	}
+	for _, what := range slices.Sorted(maps.Keys(rep.Dropped)) {
+		a.ui.Say("    not root, so left out: %s, of %d paths", what, rep.Dropped[what])
 	}
 	a.ui.Event("extracted", map[string]any{"paths": rep.Paths, "files": rep.Files, "bytes": rep.Bytes, "checked": rep.Checked, "problems": len(rep.Problems)})
 	if err != nil {
