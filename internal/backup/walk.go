@@ -37,6 +37,7 @@ type WalkOptions struct {
 	smallMax int64 // content up to this many bytes is read ahead; 0: 1 MiB
 	budget   int64 // bytes read ahead at most; 0: 64 MiB
 	plain    bool  // do not look beneath mounts (tests)
+	noMounts bool  // as on a kernel without mount IDs (tests)
 }
 
 // walk is one run of Walk.
@@ -200,7 +201,7 @@ func (w *walk) openRoots() ([]root, error) {
 				"is it still mounted, and are you root?")
 		}
 		r := root{name: name, dir: inode.NewDir(fd)}
-		r.dev, r.mount, _ = identify(fd)
+		r.dev, r.mount, _ = w.identify(fd)
 		w.devs[r.dev] = true
 		roots = append(roots, r)
 	}
@@ -225,10 +226,10 @@ func openMount(dir string, plain bool) (int, error) {
 }
 
 // identify gives st_dev and the mount ID of an open directory.
-func identify(fd int) (dev, mount uint64, err error) {
+func (w *walk) identify(fd int) (dev, mount uint64, err error) {
 	var sx unix.Statx_t
 	if err := unix.Statx(fd, "", unix.AT_EMPTY_PATH, unix.STATX_INO|unix.STATX_MNT_ID, &sx); err == nil {
-		if sx.Mask&unix.STATX_MNT_ID != 0 {
+		if sx.Mask&unix.STATX_MNT_ID != 0 && !w.opt.noMounts {
 			mount = sx.Mnt_id
 		}
 		return unix.Mkdev(sx.Dev_major, sx.Dev_minor), mount, nil
@@ -293,7 +294,7 @@ func (w *walk) listChild(ctx context.Context, r root, dir *inode.Dir, n inode.Na
 	}
 	sub := inode.NewDir(fd)
 	defer sub.Release()
-	dev, mount, err := identify(fd)
+	dev, mount, err := w.identify(fd)
 	if err != nil {
 		return fmt.Errorf("cannot stat /%s: %w", name, err)
 	}
@@ -310,6 +311,9 @@ func (w *walk) listChild(ctx context.Context, r root, dir *inode.Dir, n inode.Na
 		}
 		return nil
 	case foreign:
+		if r.mount == 0 && isSubvolume(fd) {
+			t.listed = "a btrfs subvolume that was not entered: this kernel does not say whether something is mounted there; name it as a mount or update the kernel"
+		}
 		t.self = sub.Hold()
 		dir.Hold()
 		return w.emit(ctx, t)
@@ -324,6 +328,14 @@ func (w *walk) listChild(ctx context.Context, r root, dir *inode.Dir, n inode.Na
 	inner := r
 	inner.dev = dev
 	return w.list(ctx, inner, dir, sub, n.Name, name, archive.Subvolume)
+}
+
+// isSubvolume says whether an open directory is the root of a btrfs subvolume:
+// its inode number is BTRFS_FIRST_FREE_OBJECTID (linux/btrfs_tree.h).
+func isSubvolume(fd int) bool {
+	var st unix.Stat_t
+	var fs unix.Statfs_t
+	return unix.Fstat(fd, &st) == nil && st.Ino == 256 && unix.Fstatfs(fd, &fs) == nil && fs.Type == unix.BTRFS_SUPER_MAGIC
 }
 
 // covered marks a task that is only a warning, not an entry.

@@ -103,3 +103,45 @@ func TestNothingComparedIsAnError(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// A nearly empty file of a terabyte is compared in no time, and data where
+// the archive has a hole is found.
+func TestHolesAreCompared(t *testing.T) {
+	root := t.TempDir()
+	for _, n := range []string{"same", "filled", "changed"} {
+		testtree.Shell(t, `truncate -s 1T "$1/$2"; printf data | dd of="$1/$2" bs=4096 seek=1000000 conv=notrunc status=none`, root, n)
+	}
+	var entries catalogue
+	if err := backup.Walk(context.Background(), hashed{&entries}, backup.WalkOptions{Root: root}); err != nil {
+		t.Fatal(err)
+	}
+	testtree.Shell(t, `cd "$1"; for f in filled changed; do touch -r $f ref; seek=5; [ $f = filled ] || seek=1000000
+printf DATA | dd of=$f bs=4096 seek=$seek conv=notrunc status=none; touch -r ref $f; rm ref; done`, root)
+	res, err := Run(context.Background(), entries.all(), root, Options{Mode: Full})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, d := range res.Differences {
+		if d.Path != "." {
+			got = append(got, d.Path+": "+d.What)
+		}
+	}
+	slices.Sort(got)
+	if !slices.Equal(got, []string{"changed: content", "filled: content"}) {
+		t.Errorf("got %q", got)
+	}
+}
+
+// hashed is a catalogue whose hashes are the archive's.
+type hashed struct{ *catalogue }
+
+func (h hashed) AddBytes(e *archive.Entry, data []byte) error {
+	if err := h.catalogue.AddBytes(e, data); err != nil {
+		return err
+	}
+	sum := archive.NewHasher(e)
+	_, _ = sum.Write(data)
+	e.Hash = sum.Sum()
+	return nil
+}
