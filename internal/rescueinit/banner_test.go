@@ -21,9 +21,9 @@ func bannerStatus() status {
 	return status{
 		Identity: rescue.Identity{Made: made, Host: "web01.example.org", OS: "Debian GNU/Linux 12 (bookworm)", MediumID: "1a2b3c4d"},
 		Medium:   "MKCDREC_1A2B3C4D on /dev/sr0", Backup: true,
-		Disks:    []string{"nvme0n1 512 GB", "sda 2.0 TB"},
-		Network:  []string{"eth0 192.0.2.10/24 (as recorded for eth0)"},
-		SSH:      "ssh root@192.0.2.10", HostKey: "SHA256:TcdQBY/39hUG0/MXQEcGxjBwgJ0u9Tj8NKmNWXfhqEU",
+		Disks:   []string{"nvme0n1 512 GB", "sda 2.0 TB"},
+		Network: []string{"eth0 192.0.2.10/24 (as recorded for eth0)"},
+		SSH:     "ssh root@192.0.2.10", HostKey: "SHA256:TcdQBY/39hUG0/MXQEcGxjBwgJ0u9Tj8NKmNWXfhqEU",
 		MemTotal: 455 << 20, MemFree: 371 << 20, Now: made.Add(80 * time.Hour),
 	}
 }

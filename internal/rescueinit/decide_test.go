@@ -18,6 +18,7 @@ func TestParseCommandLine(t *testing.T) {
 		{`mkcdrec.auto="/answers for web01.toml" mkcdrec.debug`, Options{Auto: "/answers for web01.toml", Debug: true}},
 		{"mkcdrec.check mkcdrec.nonet\n", Options{Check: true, NoNet: true}},
 		{"mkcdrec.check=0", Options{}},
+		{"mkcdrec.medium=0badcafe rootfstype=ramfs", Options{Medium: "0badcafe"}},
 		{"ip=dhcp", Options{DHCP: true}},
 		{"ip=192.0.2.1::192.0.2.254:255.255.255.0::eth0:off", Options{}}, // the kernel's business
 		{"mkcdrec.ip=192.0.2.5/24,via=192.0.2.1,dns=192.0.2.53,dns=2001:db8::53,dev=52:54:00:00:00:01", Options{IP: &StaticIP{
@@ -78,10 +79,10 @@ func TestDecideThen(t *testing.T) {
 		answers string
 		want    Then
 	}{
-		{"", "", ThenReboot},
+		{"", "", ThenShell},
 		{"", "then = \"poweroff\"\n[disks]\nvda = \"vdb\"\n", ThenPoweroff},
-		{"", "then = \"explode\"\n", ThenReboot},
-		{"", "this is no TOML", ThenReboot},
+		{"", "then = \"explode\"\n", ThenShell},
+		{"", "this is no TOML", ThenShell},
 		{ThenShell, "then = \"poweroff\"", ThenShell},
 	}
 	for _, tt := range tests {
