@@ -6,5 +6,5 @@ set -euo pipefail
 packages=$("$1" doctor --packages)
 if [ -n "$packages" ]; then
 	# shellcheck disable=SC2086 # one word is one package
-	install_missing $packages
+	install_missing 'the recovery medium' $packages
 fi
