@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # What building needs: Go (as go.mod says) and a C compiler with a static C library.
 set -euo pipefail
+# shellcheck source=setup/packages.sh
 . "$(dirname "$0")/packages.sh"
 
 if [ -z "${GO:-}" ]; then

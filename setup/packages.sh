@@ -35,7 +35,7 @@ install_missing() {
 	if command -v apt-get >/dev/null; then
 		# A machine without lists knows no package, and old lists name packages
 		# that are no longer there. A mirror that is away may still be in the cache.
-		shown_on_failure apt-get -q -o DPkg::Lock::Timeout=300 update ||
+		shown_on_failure apt-get -q -o DPkg::Lock::Timeout=300 -o APT::Update::Error-Mode=any update ||
 			echo "warning: the lists of packages are as old as they are here" >&2
 		# No question can be answered in CI; the lock may be held by an unattended upgrade.
 		shown_on_failure env DEBIAN_FRONTEND=noninteractive apt-get -q -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300 \

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # What the tests need on Debian: virtual machines, judges that are not ours, and the peers of the comparison.
 set -euo pipefail
+# shellcheck source=setup/packages.sh
 . "$(dirname "$0")/packages.sh"
 
 command -v apt-get >/dev/null || { echo "error: the tests run on Debian" >&2; exit 1; }
