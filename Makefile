@@ -11,6 +11,10 @@ LDFLAGS := -s -w -X github.com/mkcdrec/mkcdrec/internal/cli.Version=$(VERSION)
 STATIC  := -tags netgo,osusergo -trimpath -ldflags '$(LDFLAGS) -linkmode external -extldflags "-static"'
 
 export GOFLAGS := -buildvcs=false
+# Go keeps its caches below HOME, which cron and some ways to become root leave unset.
+ifeq ($(HOME),)
+export HOME := $(shell getent passwd $$(id -u) | cut -d: -f6)
+endif
 
 .PHONY: help build recovery menu rescue test quick slow vm-grid bench check arm64 setup-build setup-medium setup-test clean
 
@@ -28,8 +32,8 @@ arm64: ## compile for arm64 (without cgo)
 	CGO_ENABLED=0 GOARCH=arm64 $(GO) build -o /dev/null ./cmd/mkcdrec
 
 recovery: build setup-medium ## set up, build, make and verify a recovery medium of this machine in ./out
-	./bin/mkcdrec doctor
 	@mkdir -p $(OUT)
+	./bin/mkcdrec doctor --out $(OUT)
 	./bin/mkcdrec backup --out $(OUT) --exclude '$(abspath $(OUT))/*'
 	./bin/mkcdrec verify --latest $(OUT)
 
@@ -47,12 +51,16 @@ setup-medium: bin/mkcdrec
 setup-test:
 	@setup/test.sh
 
+# Programs that judge file names in the tests need a locale that has the letters.
+test quick slow vm-grid: export LC_ALL = C.UTF-8
+
 # The tests that boot virtual machines (slow, vm-grid) have targets of their own
 # until each of them has passed; docs/tested.md says which have.
 test: setup-build setup-test check quick ## set up and pass the quick tests
 
 check: arm64 ## format, vet
-	@test -z "$$(gofmt -l cmd internal test bench)" || { gofmt -l cmd internal test bench; echo 'gofmt would change these files'; exit 1; }
+	@odd=$$("$$($(GO) env GOROOT)/bin/gofmt" -l cmd internal test bench) || exit 1; \
+	[ -z "$$odd" ] || { echo "$$odd"; echo 'gofmt would change these files'; exit 1; }
 	$(GO) vet ./...
 
 quick: build ## the quick tests

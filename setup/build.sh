@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # What building needs: Go (as go.mod says) and a C compiler with a static C library.
 set -euo pipefail
+# shellcheck source=setup/packages.sh
 . "$(dirname "$0")/packages.sh"
 
 if [ -z "${GO:-}" ]; then
@@ -12,7 +13,7 @@ if command -v gcc >/dev/null && echo 'int main(void){return 0;}' | gcc -static -
 	exit 0
 fi
 if command -v apt-get >/dev/null; then
-	install_missing gcc libc6-dev
+	install_missing 'the build' gcc libc6-dev
 else
-	install_missing gcc glibc-static
+	install_missing 'the build' gcc glibc-static
 fi

@@ -88,7 +88,7 @@ func (r *rescuer) checkTask() (task, error) {
 
 func (r *rescuer) restoreTask() (task, error) {
 	t := task{Name: "unattended restore", Then: ThenShell}
-	// The backup is on the medium in most cases, whereever the answers are.
+	// The backup is on the medium in most cases, wherever the answers are.
 	if d := r.waitMedium(); d == "" && r.opts.Auto == "medium" {
 		return t, errors.New("the medium with the answer file was not found")
 	}
@@ -121,7 +121,7 @@ func answerPaths(auto string) []string {
 }
 
 // decideThen says what follows success: the kernel command line goes before
-// the answer file's then, and without either the machine restarts.
+// the answer file's then (see restore.Answers), and without either it is a shell.
 func decideThen(arg Then, answers []byte) Then {
 	if arg != "" {
 		return arg
@@ -135,7 +135,7 @@ func decideThen(arg Then, answers []byte) Then {
 			return a.Then
 		}
 	}
-	return ThenReboot
+	return ThenShell
 }
 
 // runTask runs mkcdrec with its output on all watched consoles and says how

@@ -33,13 +33,15 @@ const bannerWidth = 80
 
 // paint holds the escape sequences of a banner.
 type paint struct {
-	rule                             string
+	rule, clear                      string
 	frame, title, key, cmd, bad, off string
 }
 
 func paintFor(name string) paint {
 	p := paint{rule: "-", frame: "\x1b[36m", title: "\x1b[1;37m", key: "\x1b[36m", cmd: "\x1b[1;32m", bad: "\x1b[1;33m", off: "\x1b[0m"}
 	if isVirtual(name) {
+		// What the firmware left on the screen is of no use any more.
+		p.clear = "\x1b[H\x1b[2J"
 		p.rule = "─" // the kernel's built-in fonts have it; who knows what a serial terminal has
 	}
 	return p
@@ -55,7 +57,7 @@ func banner(s status, p paint, loc *time.Location) string {
 	if host == "" {
 		host = "an unnamed machine"
 	}
-	b.WriteString(rule)
+	b.WriteString(p.clear + rule)
 	left := "mkcdrec rescue system of " + host
 	right := ""
 	if !id.Made.IsZero() {
@@ -105,9 +107,10 @@ func banner(s status, p paint, loc *time.Location) string {
 	}
 	switch {
 	case s.SSH != "":
-		row("ssh", s.SSH+" (keys only); host key "+s.HostKey)
+		row("Remote", s.SSH+" (keys only), host key:")
+		row("", s.HostKey)
 	case s.SSHNote != "":
-		row("ssh", s.SSHNote)
+		row("Remote", "ssh "+s.SSHNote)
 	}
 	if s.MemTotal > 0 {
 		row("Memory", fmt.Sprintf("%s, %s free", size(s.MemTotal), size(s.MemFree)))
@@ -115,7 +118,7 @@ func banner(s status, p paint, loc *time.Location) string {
 	if id.Settings.ConsoleLogin {
 		row("Console", "asks for root's password, as set in the settings (console_login)")
 	} else {
-		row("Console", "root shell, no password: who can start this medium can read the disks anyway")
+		row("Console", "root shell, no password: booting this medium is access enough")
 	}
 	b.WriteString("\n")
 	typ := "Type"

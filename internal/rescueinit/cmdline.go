@@ -11,20 +11,21 @@ type Then string
 
 // What may follow an unattended run. After a failure there is always a shell.
 const (
-	ThenReboot   Then = "reboot" // the default
+	ThenReboot   Then = "reboot"
 	ThenPoweroff Then = "poweroff"
-	ThenShell    Then = "shell"
+	ThenShell    Then = "shell" // the default: a restart could start the same medium, and the same restore, again
 )
 
 // Options are what the kernel command line asks of the rescue system.
 type Options struct {
-	Auto  string // answer file of an unattended restore: "medium", or a path; "": none
-	Then  Then   // "": as the answer file says, else reboot
-	Check bool   // verify the medium and show the verdict
-	NoNet bool   // leave the network alone
-	DHCP  bool   // ask DHCP whatever was recorded
-	IP    *StaticIP
-	Debug bool
+	Auto   string // answer file of an unattended restore: "medium", or a path; "": none
+	Then   Then   // "": as the answer file says, else shell
+	Medium string // ID of the medium that was booted; "": as built in
+	Check  bool   // verify the medium and show the verdict
+	NoNet  bool   // leave the network alone
+	DHCP   bool   // ask DHCP whatever was recorded
+	IP     *StaticIP
+	Debug  bool
 	// Problems are arguments that were not understood, as sentences.
 	Problems []string
 }
@@ -59,6 +60,8 @@ func ParseCommandLine(line string) Options {
 				o.problem("mkcdrec.then=%s is none of reboot, poweroff, shell: shell it is", value)
 				o.Then = ThenShell
 			}
+		case "mkcdrec.medium":
+			o.Medium = value
 		case "mkcdrec.check":
 			o.Check = value != "0"
 		case "mkcdrec.nonet":

@@ -51,6 +51,9 @@ func mayHoldMedium(name string) bool {
 // is closed then. It reads one sector of each device and writes nothing.
 func (r *rescuer) searchMedium(found chan<- struct{}) {
 	id := r.snapshot().Identity.MediumID
+	if r.opts.Medium != "" {
+		id = r.opts.Medium
+	}
 	looked := map[string]bool{}
 	for began := time.Now(); ; {
 		for _, p := range blockDevices() {

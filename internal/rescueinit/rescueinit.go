@@ -205,17 +205,33 @@ func (r *rescuer) prompts() {
 	r.mu.Lock()
 	r.promptShown = true
 	r.mu.Unlock()
+	shown := make(chan struct{}, len(r.cons))
 	for i, c := range r.cons {
 		held := i < r.unattendedConsoles()
 		r.guard("console "+c.name, func() {
 			s := r.snapshot()
 			s.Now = time.Now()
 			_, _ = io.WriteString(c, banner(s, paintFor(c.name), time.Local))
+			shown <- struct{}{}
 			if held {
 				r.unattended(c)
 			}
 			r.serve(c)
 		})
+	}
+	// What is said from here on comes below the banners; a console that
+	// blocks is not waited for.
+	patience := time.After(2 * time.Second)
+	for range r.cons {
+		select {
+		case <-shown:
+		case <-patience:
+			r.log.logf("a console does not take its banner")
+			patience = nil
+		}
+		if patience == nil {
+			break
+		}
 	}
 	r.log.kmsg("prompt after %.1f s", uptime().Seconds())
 }

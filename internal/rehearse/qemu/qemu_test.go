@@ -232,7 +232,7 @@ func TestBootTalkAndPowerOff(t *testing.T) {
 	if err := vm.Send("Ada\n"); err != nil {
 		t.Fatal(err)
 	}
-	if m, err := vm.WaitFor(ctx, `Hello (\w+)`, time.Minute); err != nil || m[1] != "Ada" {
+	if m, err := vm.WaitFor(ctx, `Hello (\w+)\s`, time.Minute); err != nil || m[1] != "Ada" {
 		t.Fatalf("match %q, error %v", m, err)
 	}
 	picture := filepath.Join(t.TempDir(), "screen.png")
