@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -142,40 +141,57 @@ func TestLargeFilesInMotion(t *testing.T) {
 	}
 }
 
-// A small file that is never still is kept as it was read last, and named.
-// One with holes is not read as if it had none: it would not fit into memory.
+// A small file that changes once is read again. One that is never still is
+// kept as it was read last, and named; with holes it is not read as if it had
+// none, which would not fit into memory.
 func TestSmallFilesInMotion(t *testing.T) {
-	for _, base := range []int64{400_000, 1 << 40} {
-		root := t.TempDir()
-		write(t, filepath.Join(root, "beside"), []byte("whole"))
-		f, err := os.Create(filepath.Join(root, "small"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer f.Close()
-		if _, err := f.Write(bytes.Repeat([]byte("A"), 400_000)); err != nil {
-			t.Fatal(err)
-		}
-		var stop atomic.Bool
-		ended := make(chan struct{})
-		go func() {
-			defer close(ended)
-			for i := int64(0); !stop.Load(); i++ {
-				_ = f.Truncate(base + i%997)
+	data := bytes.Repeat([]byte("A"), 400_000)
+	for _, tt := range []struct {
+		name    string
+		size    int64
+		changes int // after how many of the reads it changes
+		warn    bool
+	}{
+		{"still", 400_000, 0, false},
+		{"changes once", 400_000, 1, false},
+		{"grows all the time", 400_000, 99, true},
+		{"grows all the time, with a hole", 1 << 40, 99, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			root := t.TempDir()
+			file := filepath.Join(root, "small")
+			write(t, filepath.Join(root, "beside"), []byte("whole"))
+			write(t, file, data)
+			if err := os.Truncate(file, tt.size); err != nil {
+				t.Fatal(err)
 			}
-		}()
-		warnings, b := walked(t, backup.WalkOptions{Root: root}, nil)
-		stop.Store(true)
-		<-ended
-		if !strings.Contains(warnings["small"], "changed while read") || len(warnings) != 1 {
-			t.Errorf("%d: warnings %q", base, warnings)
-		}
-		if data, ok := content(t, b, "small"); !ok || !bytes.HasPrefix(data, bytes.Repeat([]byte("A"), 400_000)) {
-			t.Errorf("%d: content of %d bytes", base, len(data))
-		}
-		if data, _ := content(t, b, "beside"); string(data) != "whole" {
-			t.Errorf("beside it: %q", data)
-		}
+			reads := 0
+			opt := backup.WalkOptions{Root: root}
+			opt.AfterRead(func(name string) {
+				if name != "small" {
+					return
+				}
+				if reads++; reads <= tt.changes {
+					if err := os.Truncate(file, tt.size+int64(reads)); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+			warnings, b := walked(t, opt, nil)
+			if got := warnings["small"]; strings.Contains(got, "changed while read") != tt.warn || got != "" != tt.warn {
+				t.Errorf("warnings %q", warnings)
+			}
+			delete(warnings, "small")
+			if len(warnings) > 0 {
+				t.Errorf("others are warned about: %q", warnings)
+			}
+			if got, ok := content(t, b, "small"); !ok || !bytes.HasPrefix(got, data) {
+				t.Errorf("content of %d bytes", len(got))
+			}
+			if got, _ := content(t, b, "beside"); string(got) != "whole" {
+				t.Errorf("beside it: %q", got)
+			}
+		})
 	}
 }
 

@@ -186,6 +186,9 @@ func (w *walk) fillFile(t *task, skip bool) (again bool) {
 			w.unreserve(t)
 			return false
 		}
+		if w.opt.afterRead != nil {
+			w.opt.afterRead(t.name)
+		}
 		clear(t.buf[n:]) // it became shorter: zeros up to the size recorded
 		if !s.changed() {
 			return false

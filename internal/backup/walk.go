@@ -27,17 +27,18 @@ type Sink interface {
 
 // WalkOptions say what is walked.
 type WalkOptions struct {
-	Root     string   // the live root: "/"
-	Mounts   []string // absolute mount points as seen within Root, "/" first, parents before children; nil: "/"
-	Exclude  []string // see CompilePatterns
-	Literal  []string // absolute paths to leave out, whatever characters they hold
-	Only     []string // absolute paths; nil: everything
-	Readers  int      // goroutines that read ahead; 0: two for each CPU
-	OnAdd    func(e *archive.Entry, done int64)
-	smallMax int64 // content up to this many bytes is read ahead; 0: 1 MiB
-	budget   int64 // bytes read ahead at most; 0: 64 MiB
-	plain    bool  // do not look beneath mounts (tests)
-	noMounts bool  // as on a kernel without mount IDs (tests)
+	Root      string   // the live root: "/"
+	Mounts    []string // absolute mount points as seen within Root, "/" first, parents before children; nil: "/"
+	Exclude   []string // see CompilePatterns
+	Literal   []string // absolute paths to leave out, whatever characters they hold
+	Only      []string // absolute paths; nil: everything
+	Readers   int      // goroutines that read ahead; 0: two for each CPU
+	OnAdd     func(e *archive.Entry, done int64)
+	smallMax  int64             // content up to this many bytes is read ahead; 0: 1 MiB
+	budget    int64             // bytes read ahead at most; 0: 64 MiB
+	plain     bool              // do not look beneath mounts (tests)
+	afterRead func(name string) // a small file was read, and is looked at again next (tests)
+	noMounts  bool              // as on a kernel without mount IDs (tests)
 }
 
 // walk is one run of Walk.
