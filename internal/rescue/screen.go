@@ -8,7 +8,6 @@ import (
 	"path"
 	"regexp"
 	"slices"
-	"strings"
 
 	"github.com/mkcdrec/mkcdrec/internal/fail"
 )
@@ -35,15 +34,21 @@ func findPrivateKey(b []byte) string {
 	return ""
 }
 
-// screen refuses content with a private key in it, unless its path is named.
-// It reads everything but kernel modules and firmware, which are public.
-func screen(ctx context.Context, t *Tree, allowed []string) error {
+// screen refuses content with a private key in it, unless its path is named,
+// by itself or by a symbolic link. It reads everything but our own program:
+// no path is trusted, anybody may keep a key in a directory of any name.
+func screen(ctx context.Context, t *Tree, named []string) error {
+	allowed := slices.Clone(named)
+	for _, n := range named {
+		if real, _, err := t.Resolve(n); err == nil {
+			allowed = append(allowed, real)
+		}
+	}
 	for _, e := range t.Entries() {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if (e.Source == "" && len(e.Data) == 0) || e.Path == BinaryPath || slices.Contains(allowed, e.Path) ||
-			strings.Contains(e.Path, "/lib/modules/") || strings.Contains(e.Path, "/lib/firmware/") {
+		if (e.Source == "" && len(e.Data) == 0) || e.Path == BinaryPath || slices.Contains(allowed, e.Path) {
 			continue
 		}
 		b := e.Data
