@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"os"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -43,7 +42,8 @@ func (a *app) restoreCommand() *cobra.Command {
 		Use:   "restore [BACKUP]",
 		Short: "(in the rescue system) bring the machine back from its backup",
 		Long: `Brings the machine back: partitions, volumes, file systems, files, boot loader.
-All checks come before the first write. It shows what will be erased, and begins
+All checks come before the first write, the whole backup is read among them: it
+is read twice. It shows what will be erased, and begins
 only when you have typed it, or when an answer file names the disks. Without
 BACKUP it is the one on the medium that was booted.
 
@@ -53,7 +53,7 @@ After an interruption start it again: it goes on where it was.`,
   mkcdrec restore --map vda=nvme0n1
   mount -t nfs nas:/backups /mnt && mkcdrec restore /mnt`,
 		Args: cobra.MaximumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error { return a.runRestore(cmd.Context(), args, f) },
+		RunE: func(cmd *cobra.Command, args []string) error { return a.runRestore(cmd, args, f) },
 	}
 	a.restoreFlags(c, &f)
 	return c
@@ -69,7 +69,7 @@ name, a new machine-id, new ssh host keys, addresses by DHCP or as given.`,
 		Example: `  mkcdrec clone --hostname web2
   mkcdrec clone --hostname web2 --address 192.0.2.7/24 --gateway 192.0.2.1`,
 		Args: cobra.MaximumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error { return a.runRestore(cmd.Context(), args, f) },
+		RunE: func(cmd *cobra.Command, args []string) error { return a.runRestore(cmd, args, f) },
 	}
 	a.restoreFlags(c, &f)
 	c.Flags().StringVar(&f.hostname, "hostname", "", "`NAME` of the new machine")
@@ -91,7 +91,12 @@ func (a *app) restoreFlags(c *cobra.Command, f *restoreFlags) {
 }
 
 // runRestore plans, shows, asks and carries out.
-func (a *app) runRestore(ctx context.Context, args []string, f restoreFlags) error {
+func (a *app) runRestore(cmd *cobra.Command, args []string, f restoreFlags) error {
+	ctx := cmd.Context()
+	ans, err := f.answered(cmd)
+	if err != nil {
+		return err
+	}
 	if err := needRoot("restore a machine"); err != nil {
 		return err
 	}
@@ -99,17 +104,6 @@ func (a *app) runRestore(ctx context.Context, args []string, f restoreFlags) err
 	if !inRescue && !f.plan {
 		return fail.Hint(fail.New(fail.Refused, "this is not the rescue system: restoring here would overwrite the machine that is running"),
 			"boot the medium; --plan shows the plan here")
-	}
-	ans := restore.Answers{Disks: f.disks, Map: f.maps, Verify: restore.VerifyMode(f.verify), Clone: f.clone, Hostname: f.hostname, Addresses: f.addresses, Gateway: f.gateway, Backup: f.id}
-	if f.anyMachine {
-		ans.Machine = "any"
-	}
-	if f.answers != "" {
-		var err error
-		if ans, err = restore.ReadAnswers(f.answers); err != nil {
-			return err
-		}
-		ans.Clone = ans.Clone || f.clone
 	}
 	where, err := restoreSource(args)
 	if err != nil {
@@ -149,6 +143,30 @@ func (a *app) runRestore(ctx context.Context, args []string, f restoreFlags) err
 		return err
 	}
 	return a.carryOut(ctx, p, b, ans, protected, f.fresh)
+}
+
+// answeredFlags are the flags that an answer file has in their place.
+var answeredFlags = []string{"id", "verify", "disk", "map", "any-machine", "hostname", "address", "gateway"}
+
+// answered is what would be asked: from the answer file, or from the flags. A
+// flag beside an answer file is refused: it would be a guard that does not hold.
+func (f restoreFlags) answered(cmd *cobra.Command) (restore.Answers, error) {
+	if f.answers != "" {
+		for _, name := range answeredFlags {
+			if cmd.Flags().Changed(name) {
+				return restore.Answers{}, fail.Hint(fail.New(fail.Usage, "--%s and --answers exclude each other", name), "write it into the answer file")
+			}
+		}
+		ans, err := restore.ReadAnswers(f.answers)
+		ans.Clone = ans.Clone || f.clone
+		return ans, err
+	}
+	ans := restore.Answers{Disks: f.disks, Map: f.maps, Verify: restore.VerifyMode(f.verify), Clone: f.clone,
+		Hostname: f.hostname, Addresses: f.addresses, Gateway: f.gateway, Backup: f.id}
+	if f.anyMachine {
+		ans.Machine = "any"
+	}
+	return ans, ans.Validate()
 }
 
 func fileExists(p string) bool {
@@ -226,45 +244,23 @@ func makePlan(recorded, here machine.Machine, ans restore.Answers, grow bool, pr
 	if err != nil {
 		return plan.Plan{}, err
 	}
-	info := plan.Info{Backup: b.Manifest.ID, Host: b.Manifest.Host, Entries: b.Manifest.Counts.Paths, Content: machine.Bytes(b.Manifest.Counts.Content)}
-	if ans.Clone {
-		info.Clone = &plan.CloneWishes{Hostname: ans.Hostname, Addresses: ans.Addresses, Gateway: ans.Gateway}
-	}
+	info := plan.Info{Backup: b.Manifest.ID, Host: b.Manifest.Host, Entries: b.Manifest.Counts.Paths, Content: machine.Bytes(b.Manifest.Counts.Content), Clone: ans.CloneWishes()}
 	return plan.Restore(fitted, choices, here, info)
-}
-
-// sameMachine says whether here is the machine that was recorded, by what
-// stays with its board: product UUID or serial number, else a network card.
-func sameMachine(recorded, here machine.Machine) bool {
-	a, b := recorded.Product, here.Product
-	if a.UUID != "" && b.UUID != "" {
-		return strings.EqualFold(a.UUID, b.UUID)
-	}
-	if a.Serial != "" && b.Serial != "" {
-		return a.Serial == b.Serial
-	}
-	for _, x := range recorded.Network.Interfaces {
-		for _, y := range here.Network.Interfaces {
-			if x.MAC != "" && x.Kind == "" && strings.EqualFold(x.MAC, y.MAC) {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // confirm gets a yes to what the plan erases: typed, or from the answer file.
 func (a *app) confirm(recorded, here machine.Machine, p plan.Plan, ans restore.Answers, unattended bool) error {
-	same := sameMachine(recorded, here) || ans.Machine == "any" || ans.Clone
+	same, why := restore.SameMachine(recorded, here)
+	same = same || ans.Machine == "any" || ans.Clone
 	if unattended {
 		if !same {
-			return fail.Hint(fail.New(fail.Refused, "this is not the machine that was backed up (%s)", recorded.Hostname), `if that is meant, answer machine = "any"`)
+			return fail.Hint(fail.New(fail.Refused, "this is not the machine that was backed up (%s): %s", recorded.Hostname, why), `if that is meant, answer machine = "any"`)
 		}
 		a.ui.Say("The answer file names the disks; nothing is asked.")
 		return nil
 	}
 	if !same {
-		a.ui.Warn("this does not look like the machine that was backed up (%s): other board, other network cards", recorded.Hostname)
+		a.ui.Warn("this does not look like the machine that was backed up (%s): %s", recorded.Hostname, why)
 	}
 	want := p.Confirmation()
 	answer, err := a.ui.Ask("To begin, type: " + a.ui.Styled(ui.Bold, want) + "\n>")

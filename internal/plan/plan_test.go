@@ -162,3 +162,19 @@ func TestValidateRefuses(t *testing.T) {
 		})
 	}
 }
+
+// A wish that cannot be fulfilled is found while planning, not on erased disks.
+func TestImpossibleCloneIsNoPlan(t *testing.T) {
+	m := machinetest.Get("uefi-plain")
+	fitted, choices, err := fit.Onto(m, m, fit.Wishes{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, w := range []plan.CloneWishes{{Hostname: "-web"}, {Addresses: []string{"192.0.2.7"}}, {Gateway: "192.0.2.1"}} {
+		bad := info
+		bad.Clone = &w
+		if _, err := plan.Restore(fitted, choices, m, bad); fail.KindOf(err) != fail.Usage || err == nil {
+			t.Errorf("%+v: %v", w, err)
+		}
+	}
+}

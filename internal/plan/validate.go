@@ -3,9 +3,11 @@ package plan
 import (
 	"cmp"
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"github.com/mkcdrec/mkcdrec/internal/fail"
+	"github.com/mkcdrec/mkcdrec/internal/identity"
 	"github.com/mkcdrec/mkcdrec/internal/machine"
 )
 
@@ -29,6 +31,11 @@ func Validate(p Plan) error {
 	}
 	ids := map[string]bool{}
 	for _, s := range p.Steps {
+		if s.Clone != nil {
+			if err := s.Clone.Validate(); err != nil {
+				return err
+			}
+		}
 		if ids[s.ID] {
 			return fail.New(fail.Refused, "the plan has two steps %s", s.ID)
 		}
@@ -44,6 +51,30 @@ func Validate(p Plan) error {
 				return fail.New(fail.Refused, "step %s writes to disk %s, which the plan does not name as erased", s.ID, d.Name)
 			}
 		}
+	}
+	return nil
+}
+
+// Validate checks the names and addresses of a clone before anything is
+// written: later they would be found out on an erased disk. The error is of
+// kind fail.Usage.
+func (w CloneWishes) Validate() error {
+	if w.Hostname != "" && !identity.ValidHostname(w.Hostname) {
+		return fail.New(fail.Usage, "%q cannot be a host name", w.Hostname)
+	}
+	for _, a := range w.Addresses {
+		if _, err := netip.ParsePrefix(a); err != nil {
+			return fail.Hint(fail.New(fail.Usage, "%q is not an address with its prefix length", a), "write it as 192.0.2.7/24")
+		}
+	}
+	if w.Gateway == "" {
+		return nil
+	}
+	if _, err := netip.ParseAddr(w.Gateway); err != nil {
+		return fail.New(fail.Usage, "%q is not the address of a gateway", w.Gateway)
+	}
+	if len(w.Addresses) == 0 {
+		return fail.Hint(fail.New(fail.Usage, "a gateway was given and no address"), "by DHCP the gateway comes with the address")
 	}
 	return nil
 }

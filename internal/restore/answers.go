@@ -8,7 +8,7 @@ import (
 	"github.com/BurntSushi/toml"
 	"github.com/mkcdrec/mkcdrec/internal/fail"
 	"github.com/mkcdrec/mkcdrec/internal/fit"
-	"github.com/mkcdrec/mkcdrec/internal/identity"
+	"github.com/mkcdrec/mkcdrec/internal/plan"
 )
 
 // Answers are what an answer file, or the command line, says about a restore.
@@ -19,7 +19,7 @@ type Answers struct {
 	Then      string            // "reboot", "poweroff" or "shell" (default)
 	Backup    string            // ID; "": the only one
 	Verify    VerifyMode        // "": VerifyMetadata
-	Clone     bool              // clone = true, or a host name or addresses are given
+	Clone     bool              // clone = true, or a host name, addresses or a gateway are given
 	Hostname  string            //
 	Addresses []string          // CIDR
 	Gateway   string            //
@@ -64,27 +64,44 @@ func ParseAnswers(content []byte) (Answers, error) {
 	}
 	a := Answers{
 		Machine: f.Machine, Then: f.Then, Backup: f.Backup, Verify: VerifyMode(f.Verify), Hostname: f.Hostname,
-		Addresses: f.Addresses, Gateway: f.Gateway, Map: f.Map, Clone: f.Clone || f.Hostname != "" || len(f.Addresses) > 0,
+		Addresses: f.Addresses, Gateway: f.Gateway, Map: f.Map, Clone: f.Clone || f.Hostname != "" || len(f.Addresses) > 0 || f.Gateway != "",
 	}
 	if err := a.setDisks(f.Disks); err != nil {
 		return Answers{}, err
 	}
+	return a, a.Validate()
+}
+
+// Validate checks the values, whether they come from a file or from the
+// command line. The errors are of kind fail.Usage.
+func (a Answers) Validate() error {
 	for _, c := range []struct {
 		key, value string
 		allowed    []string
 	}{
-		{"machine", f.Machine, []string{"same", "any"}},
-		{"then", f.Then, []string{"reboot", "poweroff", "shell"}},
-		{"verify", f.Verify, []string{string(VerifyMetadata), string(VerifyFull)}},
+		{"machine", a.Machine, []string{"same", "any"}},
+		{"then", a.Then, []string{"reboot", "poweroff", "shell"}},
+		{"verify", string(a.Verify), []string{string(VerifyMetadata), string(VerifyFull)}},
 	} {
 		if c.value != "" && !slices.Contains(c.allowed, c.value) {
-			return Answers{}, fail.New(fail.Usage, "the answer %s = %q is not allowed; it may be %s", c.key, c.value, strings.Join(c.allowed, ", "))
+			return fail.New(fail.Usage, "%s = %q is not allowed; it may be %s", c.key, c.value, strings.Join(c.allowed, ", "))
 		}
 	}
-	if a.Hostname != "" && !identity.ValidHostname(a.Hostname) {
-		return Answers{}, fail.New(fail.Usage, "the answer hostname = %q is not allowed: it cannot be a host name", a.Hostname)
+	return a.wishes().Validate()
+}
+
+// wishes are what a clone is to be; the zero value where it is none.
+func (a Answers) wishes() plan.CloneWishes {
+	return plan.CloneWishes{Hostname: a.Hostname, Addresses: a.Addresses, Gateway: a.Gateway}
+}
+
+// CloneWishes are the wishes for a clone; nil: no clone.
+func (a Answers) CloneWishes() *plan.CloneWishes {
+	if !a.Clone {
+		return nil
 	}
-	return a, nil
+	w := a.wishes()
+	return &w
 }
 
 // setDisks takes "only" or a list of disks.

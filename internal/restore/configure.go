@@ -10,7 +10,6 @@ import (
 	"sort"
 	"strings"
 
-	"github.com/mkcdrec/mkcdrec/internal/fail"
 	"github.com/mkcdrec/mkcdrec/internal/identity"
 	"github.com/mkcdrec/mkcdrec/internal/plan"
 	"github.com/mkcdrec/mkcdrec/internal/system"
@@ -77,9 +76,6 @@ func (x *executor) edit(name string, change func([]byte) (out []byte, what strin
 // clone gives the restored system an identity of its own.
 func (x *executor) clone(ctx context.Context, w plan.CloneWishes) error {
 	if w.Hostname != "" {
-		if !identity.ValidHostname(w.Hostname) {
-			return fail.New(fail.Usage, "%q cannot be a host name", w.Hostname)
-		}
 		x.changed["etc/hostname"], x.changed["etc/hosts"] = true, true
 		if err := x.edit("etc/hostname", func([]byte) ([]byte, string) { return []byte(w.Hostname + "\n"), "host name " + w.Hostname }); err != nil {
 			return err

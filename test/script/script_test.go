@@ -3,7 +3,10 @@
 package script
 
 import (
+	"fmt"
 	"os"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -17,7 +20,13 @@ func TestMain(m *testing.M) {
 
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
-		Dir:  "testdata",
+		Dir: "testdata",
+		Condition: func(name string) (bool, error) {
+			if name == "root" {
+				return os.Geteuid() == 0, nil
+			}
+			return false, fmt.Errorf("unknown condition %q", name)
+		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exitcode": exitCode},
 	})
 }
@@ -30,24 +39,7 @@ func exitCode(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	script := `out=$("$@" 2>&1); code=$?; printf '%s\n' "$out"; printf 'exit-code=%s\n' "$code"`
 	ts.Check(ts.Exec("sh", append([]string{"-c", script, "sh"}, args[1:]...)...))
-	if got := ts.ReadFile("stdout"); !hasLine(got, "exit-code="+args[0]) {
+	if got := ts.ReadFile("stdout"); !slices.Contains(strings.Split(got, "\n"), "exit-code="+args[0]) {
 		ts.Fatalf("want exit code %s:\n%s", args[0], got)
 	}
-}
-
-func hasLine(text, line string) bool {
-	for len(text) > 0 {
-		l := text
-		for i := range text {
-			if text[i] == '\n' {
-				l = text[:i]
-				break
-			}
-		}
-		if l == line {
-			return true
-		}
-		text = text[min(len(l)+1, len(text)):]
-	}
-	return false
 }
