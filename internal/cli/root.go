@@ -5,7 +5,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -79,10 +78,6 @@ func verbOfName(name string) (string, bool) {
 		return "restore", true
 	case "clone-disk.sh", "clone-dsk.sh":
 		return "clone", true
-	case "restore-fs.sh":
-		return "restore-fs", true
-	case "poweroff", "reboot", "halt":
-		return name, true
 	}
 	return "", false
 }
@@ -175,6 +170,3 @@ func needRoot(what string) error {
 	}
 	return fail.Hint(fail.New(fail.Usage, "only root can %s", what), "run it with sudo")
 }
-
-// interrupted says whether err is the end of the context.
-func interrupted(err error) bool { return errors.Is(err, context.Canceled) }

@@ -15,8 +15,9 @@ import (
 	"github.com/mkcdrec/mkcdrec/internal/system"
 )
 
-// DefaultLevel is the zstd level of the initramfs: chosen by measurement, a
-// higher one costs seconds for each megabyte it saves.
+// DefaultLevel is the zstd level of the initramfs. Of 245 MB, two CPUs made
+// 79.7 MB in 0.6 s at level 3, 74.1 MB in 1.5 s at 6, 71.6 MB in 2.7 s at 9,
+// and 71.0 MB in 6.2 s at 12: beyond 6 it is small change.
 const DefaultLevel = 6
 
 // Result is a finished rescue system.

@@ -66,7 +66,7 @@ type Installed struct {
 const BinaryPath = "/usr/bin/mkcdrec"
 
 // Names are the names that people know mkcdrec's verbs by; rescueinit's links.
-var Names = []string{"start-restore.sh", "clone-disk.sh", "clone-dsk.sh", "restore-fs.sh", "poweroff", "reboot", "halt"}
+var Names = []string{"start-restore.sh", "clone-disk.sh", "clone-dsk.sh", "poweroff", "reboot", "halt"}
 
 // Gather decides what goes into the rescue system of a machine. It reads
 // files and runs programs that only read (see record). A needed program that
@@ -203,16 +203,14 @@ func (c *Contents) addModules(o Options) error {
 	if set == "" {
 		set = GenericModules
 	}
-	files, firmware, unknown, err := mods.choose(set, loadedModules(c.Tree), o.ExtraModules)
+	files, firmware, unknown, err := mods.choose(set, loadedModules(c.Tree), o.ExtraModules, o.ExcludeModules)
 	if err != nil {
 		return err
 	}
 	for _, n := range unknown {
 		c.Warnings = append(c.Warnings, fmt.Sprintf("kernel %s has no module %s (settings: extra_modules)", c.Kernel.Version, n))
 	}
-	c.Modules = slices.DeleteFunc(files, func(f string) bool {
-		return slices.ContainsFunc(o.ExcludeModules, func(n string) bool { return moduleName(n) == moduleName(f) })
-	})
+	c.Modules = files
 	missing, err := mods.addModules(c.Modules, firmware)
 	if err != nil {
 		return err

@@ -116,18 +116,28 @@ func matches(list []string, file string) bool {
 	return slices.ContainsFunc(list, func(s string) bool { return strings.HasPrefix(p, s) })
 }
 
+// needs says whether a module file is one of the named modules, or depends on
+// one. modules.dep lists indirect dependencies, too (modules.dep(5)).
+func (m *modules) needs(file string, names []string) bool {
+	named := func(f string) bool {
+		return slices.ContainsFunc(names, func(n string) bool { return moduleName(n) == moduleName(f) })
+	}
+	return named(file) || slices.ContainsFunc(m.deps[file], named)
+}
+
 // choose is the set of module files, with their dependencies and soft
-// dependencies, and the firmware that they name. unknown are names in extra that no module has.
-func (m *modules) choose(set ModuleSet, loaded, extra []string) (files, firmware, unknown []string, err error) {
+// dependencies, and the firmware that they name. An excluded module is not in
+// it, nor is one that cannot be loaded without it. unknown are names in extra
+// that no module has.
+func (m *modules) choose(set ModuleSet, loaded, extra, excluded []string) (files, firmware, unknown []string, err error) {
 	want := map[string]bool{}
 	var todo []string
 	add := func(file string) {
-		if !want[file] {
+		if !want[file] && !m.needs(file, excluded) {
 			want[file] = true
 			todo = append(todo, file)
 		}
 	}
-	names := slices.Concat(extra, nil)
 	switch set {
 	case AllModules:
 		for f := range m.deps {
@@ -148,7 +158,7 @@ func (m *modules) choose(set ModuleSet, loaded, extra []string) (files, firmware
 			add(f) // one that is not here is built in, or of another kernel
 		}
 	}
-	for _, n := range names {
+	for _, n := range extra {
 		if f, ok := m.file[moduleName(n)]; ok {
 			add(f)
 		} else {
