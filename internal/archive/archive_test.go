@@ -95,7 +95,7 @@ func TestOpenEntryAndSelect(t *testing.T) {
 				t.Fatal(err)
 			}
 			var got bytes.Buffer
-			if err := CopyVerified(&got, e, r); err != nil || !bytes.Equal(got.Bytes(), in[i].data) {
+			if err := copyVerified(&got, e, r); err != nil || !bytes.Equal(got.Bytes(), in[i].data) {
 				t.Errorf("%s: %v", Show(e.Name), err)
 			}
 			r.Close()

@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -23,9 +24,9 @@ func readAll(b *Backup, opt ReadOptions) (good, lost []string, err error) {
 		}
 		bad := it.Lost
 		if it.Content != nil {
-			bad = CopyVerified(io.Discard, it.Entry, it.Content)
+			bad = copyVerified(io.Discard, it.Entry, it.Content)
 		} else if it.Data != nil {
-			bad = CheckData(it.Entry, it.Data)
+			bad = copyVerified(io.Discard, it.Entry, bytes.NewReader(it.Data))
 		}
 		it.Release()
 		if bad != nil {

@@ -1,11 +1,8 @@
 package archive
 
 import (
-	"bytes"
 	"crypto/sha256"
-	"fmt"
 	"hash"
-	"io"
 
 	"github.com/mkcdrec/mkcdrec/internal/fail"
 )
@@ -95,28 +92,4 @@ func (h *Hasher) Check() error {
 		return fail.New(fail.Damaged, "%s: content differs from the hash in the catalogue", Show(h.e.Name))
 	}
 	return nil
-}
-
-// CopyVerified copies the content of e from r to w and checks size and hash
-// on the way. A difference is an error of kind fail.Damaged.
-func CopyVerified(w io.Writer, e *Entry, r io.Reader) error {
-	h := NewHasher(e)
-	if _, err := io.Copy(io.MultiWriter(w, h), r); err != nil {
-		return fmt.Errorf("cannot copy %s: %w", Show(e.Name), err)
-	}
-	return h.Check()
-}
-
-// CheckData checks size and hash of a content that is in memory.
-func CheckData(e *Entry, data []byte) error {
-	if e.Sparse == nil && int64(len(data)) == e.Size {
-		sum := sha256.Sum256(data)
-		if !bytes.Equal(sum[:], e.Hash[:]) {
-			return fail.New(fail.Damaged, "%s: content differs from the hash in the catalogue", Show(e.Name))
-		}
-		return nil
-	}
-	h := NewHasher(e)
-	_, _ = h.Write(data)
-	return h.Check()
 }

@@ -138,3 +138,12 @@ func flip(t *testing.T, file string, at int64) {
 		t.Fatal(err)
 	}
 }
+
+// copyVerified copies the content of e and checks size and hash on the way.
+func copyVerified(w io.Writer, e *Entry, r io.Reader) error {
+	h := NewHasher(e)
+	if _, err := io.Copy(io.MultiWriter(w, h), r); err != nil {
+		return err
+	}
+	return h.Check()
+}

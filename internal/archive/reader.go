@@ -139,8 +139,8 @@ type Item struct {
 	Data []byte
 	// Content is the same for larger files; it must be read before the loop
 	// goes on. It ends with io.EOF only when all bytes came; damage is an
-	// error of kind fail.Damaged. The hash is not checked here: CopyVerified
-	// and CheckData do.
+	// error of kind fail.Damaged. The hash is not checked here: Hasher
+	// does.
 	Content io.Reader
 	// Lost says why the entry cannot be had (SkipDamaged only).
 	Lost error

@@ -5,7 +5,6 @@ package doctor
 
 import (
 	"context"
-	"os"
 	"path/filepath"
 	"slices"
 
@@ -65,11 +64,6 @@ type environment struct {
 
 // path is a path of the machine that is checked.
 func (e *environment) path(p string) string { return filepath.Join("/", e.Root, p) }
-
-func (e *environment) exists(p string) bool {
-	_, err := os.Stat(e.path(p))
-	return err == nil
-}
 
 // Run makes all checks, in a fixed order.
 func Run(ctx context.Context, o Options) []Check {

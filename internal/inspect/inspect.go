@@ -8,9 +8,7 @@ package inspect
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -116,10 +114,4 @@ func (in *inspector) blocking(name, todo, what string, args ...any) {
 
 func (in *inspector) note(name, todo, what string, args ...any) {
 	in.find(machine.Finding{Name: name, What: fmt.Sprintf(what, args...), Todo: todo})
-}
-
-// denied says that a device node cannot be opened by this process, or is not
-// there: a container, or a machine without udev.
-func denied(err error) bool {
-	return errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist)
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"io"
 
 	"github.com/mkcdrec/mkcdrec/internal/fail"
 )
@@ -49,13 +48,4 @@ func ReadLayout(b []byte) (*Machine, error) {
 		return nil, fail.New(fail.Damaged, "cannot use the layout: %w", err)
 	}
 	return &m, nil
-}
-
-// LoadLayout is ReadLayout from a stream, which it reads no further than MaxLayout.
-func LoadLayout(r io.Reader) (*Machine, error) {
-	b, err := io.ReadAll(io.LimitReader(r, MaxLayout+1))
-	if err != nil {
-		return nil, fmt.Errorf("cannot read the layout: %w", err)
-	}
-	return ReadLayout(b)
 }

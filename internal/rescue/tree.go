@@ -41,9 +41,6 @@ func NewTree(root string) *Tree {
 	return &Tree{Root: root, entries: map[string]*Entry{}}
 }
 
-// Get is the entry of a path, or nil. Symbolic links are not followed.
-func (t *Tree) Get(p string) *Entry { return t.entries[path.Clean(p)] }
-
 // Entries are all entries, sorted by path: parents before children.
 func (t *Tree) Entries() []*Entry {
 	out := make([]*Entry, 0, len(t.entries))

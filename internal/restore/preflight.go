@@ -15,14 +15,10 @@ import (
 	"github.com/mkcdrec/mkcdrec/internal/plan"
 )
 
-// Preflight makes all checks that come before the first write, and writes
+// preflight makes all checks that come before the first write, and writes
 // nothing: the plan is consistent, every disk is still the one that the plan
 // names and holds neither medium nor backup, nothing of it is in use, the
 // tools are there, the backup is complete and readable.
-func Preflight(ctx context.Context, opt Options) error {
-	return newExecutor(opt).preflight(ctx)
-}
-
 func (x *executor) preflight(ctx context.Context) error {
 	if err := plan.Validate(x.Plan); err != nil {
 		return err

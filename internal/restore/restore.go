@@ -108,7 +108,7 @@ type executor struct {
 }
 
 // Run carries out the plan. All checks come before the first write
-// (Preflight). A nil error means that every step was done; Report.Warnings
+// (preflight). A nil error means that every step was done; Report.Warnings
 // then still name what is not as recorded. When ctx ends, the error is of kind
 // fail.Interrupted and a second Run with the same plan goes on.
 func Run(ctx context.Context, opt Options) (Report, error) {

@@ -28,7 +28,7 @@ import (
 )
 
 // release takes the disk out of use: what an interrupted restore left mounted,
-// swap, device mapper and arrays. Preflight has refused foreign mounts.
+// swap, device mapper and arrays. preflight has refused foreign mounts.
 func (x *executor) release(ctx context.Context, s plan.Step) error {
 	disk := s.Device.Body()
 	mounts, err := x.mounts(disk)

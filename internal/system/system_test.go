@@ -3,8 +3,6 @@ package system
 import (
 	"context"
 	"errors"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -31,24 +29,6 @@ func TestQuote(t *testing.T) {
 	got := Quote(Command{Name: "mkfs.ext4", Args: []string{"-L", "my disk", "", "it's", "/dev/vda1"}})
 	if want := `mkfs.ext4 -L 'my disk' '' 'it'\''s' /dev/vda1`; got != want {
 		t.Errorf("%s, want %s", got, want)
-	}
-}
-
-func TestWriteFileLeavesNothingBehind(t *testing.T) {
-	dir := t.TempDir()
-	p := filepath.Join(dir, "f")
-	for _, text := range []string{"one", "two"} {
-		if err := WriteFile(p, []byte(text), 0o640); err != nil {
-			t.Fatal(err)
-		}
-	}
-	b, _ := os.ReadFile(p)
-	list, _ := os.ReadDir(dir)
-	if string(b) != "two" || len(list) != 1 {
-		t.Errorf("%q, %d files", b, len(list))
-	}
-	if err := WriteFile(filepath.Join(dir, "missing", "f"), nil, 0o600); err == nil {
-		t.Error("no error for a missing directory")
 	}
 }
 

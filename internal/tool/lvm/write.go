@@ -61,10 +61,5 @@ func Activate(ctx context.Context, r system.Runner, group string) error {
 	return run(ctx, r, "activate volume group "+group, "vgchange", "-a", "y", group)
 }
 
-// Deactivate makes the volumes of a group go.
-func Deactivate(ctx context.Context, r system.Runner, group string) error {
-	return run(ctx, r, "deactivate volume group "+group, "vgchange", "-a", "n", group)
-}
-
 // bytes writes a size so that LVM takes it as bytes.
 func bytes(b machine.Bytes) string { return strconv.FormatInt(int64(b), 10) + "b" }
