@@ -2,18 +2,19 @@ package doctor
 
 import (
 	"context"
+	"strings"
 
 	"github.com/mkcdrec/mkcdrec/internal/machine"
 	"github.com/mkcdrec/mkcdrec/internal/medium"
 	"github.com/mkcdrec/mkcdrec/internal/rescue"
 )
 
-// bootPackages bring the loaders, by family: for BIOS, for UEFI with Secure Boot.
-var bootPackages = map[rescue.Family][2][]string{
-	rescue.Debian: {{"grub-pc-bin", "grub-common"}, {"grub-efi-amd64-signed", "shim-signed", "grub-efi-amd64-bin"}},
-	rescue.Fedora: {{"grub2-pc-modules", "grub2-tools"}, {"grub2-efi-x64-cdboot", "shim-x64"}},
-	rescue.SUSE:   {{"grub2-i386-pc"}, {"grub2-x86_64-efi", "shim"}},
-	rescue.Arch:   {{"grub"}, {"grub"}},
+// bootPackages bring the loaders of a family.
+var bootPackages = map[rescue.Family]struct{ bios, uefi, signed []string }{
+	rescue.Debian: {[]string{"grub-pc-bin", "grub-common"}, []string{"grub-efi-amd64-bin", "grub-common"}, []string{"grub-efi-amd64-signed", "shim-signed"}},
+	rescue.Fedora: {[]string{"grub2-pc-modules", "grub2-tools"}, []string{"grub2-efi-x64-cdboot"}, []string{"grub2-efi-x64-cdboot", "shim-x64"}},
+	rescue.SUSE:   {[]string{"grub2-i386-pc"}, []string{"grub2-x86_64-efi"}, []string{"grub2-x86_64-efi", "shim"}},
+	rescue.Arch:   {[]string{"grub"}, []string{"grub"}, nil},
 }
 
 // bootLoaders says what the medium will boot on. It makes the images that the
@@ -30,22 +31,29 @@ func bootLoaders(ctx context.Context, e *environment) []Check {
 		c := Check{Name: name, Status: Found, Needed: needed}
 		if !ok {
 			c.Status, c.Packages = NotFound, pkgs
-			c.Detail = "the medium does not boot so; install"
-			for _, p := range pkgs {
-				c.Detail += " " + p
+			c.Detail = "the medium does not boot so"
+			if len(pkgs) > 0 {
+				c.Detail += "; install " + strings.Join(pkgs, " ")
 			}
 		}
 		return c
+	}
+	signed := check("boots by UEFI Secure Boot", l.GRUB64 != nil && l.Shim != nil, e.Machine.Firmware.SecureBoot, packages.signed)
+	if signed.Status == NotFound && e.family == rescue.Debian && own == machine.UEFI {
+		// Installing shim-signed on a machine that starts by UEFI runs
+		// grub-install (its postinst): the administrator's decision, not ours.
+		signed.Packages = nil
+		signed.Detail = "the medium does not boot so; installing shim-signed would rewrite this machine's boot entry"
 	}
 	memtest := Check{Name: "memory test", Status: Found}
 	if l.MemtestBIOS == "" && l.MemtestUEFI == "" {
 		memtest.Status, memtest.Detail = NotApplicable, "none is installed"
 	}
 	return []Check{
-		check("boots by BIOS (CD)", l.BIOS != nil, own != machine.UEFI, packages[0]),
-		check("boots by BIOS (USB)", l.BIOS != nil && l.MBR != nil, false, packages[0]),
-		check("boots by UEFI", l.GRUB64 != nil, own == machine.UEFI, packages[1]),
-		check("boots by UEFI Secure Boot", l.GRUB64 != nil && l.Shim != nil, e.Machine.Firmware.SecureBoot, packages[1]),
+		check("boots by BIOS (CD)", l.BIOS != nil, own != machine.UEFI, packages.bios),
+		check("boots by BIOS (USB)", l.BIOS != nil && l.MBR != nil, false, packages.bios),
+		check("boots by UEFI", l.GRUB64 != nil, own == machine.UEFI, packages.uefi),
+		signed,
 		memtest,
 	}
 }

@@ -68,6 +68,39 @@ func TestOwnFirmwareIsNeeded(t *testing.T) {
 	}
 }
 
+// A machine whose root is on no disk cannot be backed up, and doctor says so first.
+func TestRootOnNoDiskIsMissing(t *testing.T) {
+	for _, onDisk := range []bool{true, false} {
+		m := machinetest.Get("uefi-plain")
+		if !onDisk {
+			m.Mounts = m.Mounts[1:]
+		}
+		found := false
+		for _, c := range Run(t.Context(), Options{Runner: &system.Recorder{}, Root: t.TempDir(), Machine: m}) {
+			if c.Name == "the root file system is on a disk" {
+				found = c.Needed && (c.Status == Passed) == onDisk
+			}
+		}
+		if !found {
+			t.Errorf("root on a disk %v: doctor says otherwise", onDisk)
+		}
+	}
+}
+
+// shim-signed rewrites the boot entry of a Debian machine that starts by UEFI:
+// it is installed only where it cannot.
+func TestShimIsNotInstalledOverABootEntry(t *testing.T) {
+	for name, want := range map[string]bool{"bios-mbr-logical": true, "uefi-lvm": false} {
+		packages := Packages(Run(t.Context(), Options{Runner: &system.Recorder{}, Root: t.TempDir(), Machine: machinetest.Get(name)}))
+		if slices.Contains(packages, "shim-signed") != want {
+			t.Errorf("%s: shim-signed named is not %v: %v", name, want, packages)
+		}
+		if !slices.Contains(packages, "grub-efi-amd64-bin") {
+			t.Errorf("%s: GRUB for UEFI is not named: %v", name, packages)
+		}
+	}
+}
+
 func TestFindingsAreNamed(t *testing.T) {
 	m := machinetest.Get("uefi-plain")
 	m.Findings = []machine.Finding{{Name: "zfs:tank", What: "a ZFS pool", Todo: "use zfs send", Blocking: true}}

@@ -90,9 +90,13 @@ func findings(_ context.Context, e *environment) []Check {
 	}
 	if len(all) == 0 {
 		all = append(all, Check{Name: "all storage can be rebuilt", Status: passed(len(e.Machine.FileSystems) > 0),
-			Detail: fmt.Sprintf("%d disks, %d file systems", len(e.Machine.Disks), len(e.Machine.FileSystems))})
+			Detail: fmt.Sprintf("disks: %d, file systems: %d", len(e.Machine.Disks), len(e.Machine.FileSystems))})
 	}
-	return all
+	root := Check{Name: "the root file system is on a disk", Status: NotFound, Needed: true, Detail: "an overlay, a loop device or a network; no medium can bring that back"}
+	if m := e.Machine.MountAt("/"); m != nil && e.Machine.FileSystemOn(m.On) != nil {
+		root.Status, root.Detail = Passed, string(m.On)
+	}
+	return append(all, root)
 }
 
 // memory says how much there is; what the medium needs is known when it is made.
