@@ -62,6 +62,14 @@ var directoryTimesNotCompared = []exclusion{
 	{"/srv/lost+found", "made by mkfs"},
 }
 
+// large files, in find's units, are hashed by sumOfData: reading a terabyte of
+// hole takes hours.
+const large = "262144k"
+
+// sumOfData prints the hash of what tar keeps of the file $1: its data and
+// where they lie. The GNU format has no times of access and change.
+const sumOfData = `printf "%s  %s\0" "$(tar --format=gnu --sparse -P -cf - -- "$1" | sha256sum | cut -c1-64)" "$1"`
+
 // list asks the running machine about all of its real file systems.
 func list(ctx context.Context, vm *qemu.VM, key string) (Listing, error) {
 	l := Listing{}
@@ -94,10 +102,19 @@ func list(ctx context.Context, vm *qemu.VM, key string) (Listing, error) {
 		return nil, err
 	}
 	l.addSums("device", out)
-	if out, err = run(find+`-type f -print0 | xargs -0 -r sha256sum -z`, nil); err != nil {
+	if out, err = run(find+`-type f -size -`+large+` -print0 | xargs -0 -r sha256sum -z 2>/dev/null; true`, nil); err != nil {
 		return nil, err
 	}
 	l.addSums("sha256", out)
+	// Its path is too long to be opened from the root.
+	if out, err = run(find+`-type f -name bottom -execdir sha256sum -z {} \;`, nil); err != nil {
+		return nil, err
+	}
+	l.addSums("sha256", out)
+	if out, err = run(find+`-type f ! -size -`+large+` -print0 | xargs -0 -r -n1 sh -c '`+sumOfData+`' -`, nil); err != nil {
+		return nil, err
+	}
+	l.addSums("sha256 of data", out)
 	if out, err = run(find+`-print0 | xargs -0 -r getfattr -h -d -m - -e hex --absolute-names 2>/dev/null; true`, nil); err != nil {
 		return nil, err
 	}
@@ -114,7 +131,31 @@ func list(ctx context.Context, vm *qemu.VM, key string) (Listing, error) {
 	if out, err = run(`xargs -0 -r filefrag -v -b1`, sparse); err != nil {
 		return nil, err
 	}
-	return l, l.addExtents(out)
+	if err := l.addExtents(out); err != nil {
+		return nil, err
+	}
+	return l, l.complete()
+}
+
+// complete is an error if a file has no hash: what is not there on either
+// side would count as equal.
+func (l Listing) complete() error {
+	const pathMax = 4096 // linux/limits.h
+	files := 0
+	for k, v := range l {
+		path, ok := strings.CutPrefix(k, "stat ")
+		if !ok || v[0] != 'f' || len(path) >= pathMax {
+			continue
+		}
+		files++
+		if l["sha256 "+path] == "" && l["sha256 of data "+path] == "" {
+			return fmt.Errorf("the content of %q was not hashed", path)
+		}
+	}
+	if files == 0 {
+		return fmt.Errorf("the list holds no file")
+	}
+	return nil
 }
 
 // addFind takes find's records and returns the sparse files, each ended by a

@@ -31,13 +31,20 @@ func TestListingReadsTheTools(t *testing.T) {
 		"   3:    12288..   16383: 29000..  33095:   4096:  5096: last,eof\n/holes: 3 extents found\n")); err != nil {
 		t.Fatal(err)
 	}
+	if err := l.complete(); err == nil || !strings.Contains(err.Error(), "/h") {
+		t.Errorf("a file without a hash was not noticed: %v", err)
+	}
+	l["sha256 /h"] = "aa"
+	if err := l.complete(); err != nil {
+		t.Error(err)
+	}
 	want := Listing{
 		"stat /a\nb\tc": "f 644 0:0 size 5", "mtime /a\nb\tc": "1.5000000000", "hardlinks /a\nb\tc": `["/a\nb\tc" "/h"]`,
 		"stat /h": "f 644 0:0 size 5", "mtime /h": "1.5000000000", "hardlinks /h": `["/a\nb\tc" "/h"]`,
 		"stat /holes": "f 600 1:2 size 1000000", "mtime /holes": "2.0",
 		"stat /l": `l 777 0:0 size 3 -> "a\tb"`, "mtime /l": "3.0",
 		"stat /etc":       "d 755 0:0",
-		"sha256 /a\nb\tc": "aa", "sha256 /holes": "bb",
+		"sha256 /a\nb\tc": "aa", "sha256 /holes": "bb", "sha256 /h": "aa",
 		"xattr /h":    "user.a=0x02 user.b=0x01",
 		"flags /h":    "i",
 		"data /holes": "0-4095 8192-16383 ",
