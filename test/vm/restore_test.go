@@ -1,7 +1,9 @@
 package vm
 
 import (
+	"bytes"
 	"context"
+	"encoding/gob"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -66,6 +68,34 @@ func scratch(t *testing.T) string {
 	return dir
 }
 
+// The medium and the original's listing that a failed run has kept
+// (MKCDREC_KEEP=1) can be restored again without a new backup.
+const keptListing = "original.gob"
+
+func keep(t *testing.T, dir string, original Listing) {
+	t.Helper()
+	var b bytes.Buffer // gob keeps names that are not UTF-8
+	if err := gob.NewEncoder(&b).Encode(original); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, keptListing), b.Bytes(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func fromKept(t *testing.T, dir string) (iso string, original Listing) {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(dir, keptListing))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := gob.NewDecoder(bytes.NewReader(b)).Decode(&original); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("the backup is an earlier one, from %s", dir)
+	return filepath.Join(dir, "medium.iso"), original
+}
+
 // answers make the restore run without a question. The disk has another
 // serial number than the recorded one, so it is named as the only one.
 const answers = `disks = "only"
@@ -85,7 +115,13 @@ func (s scenario) run(t *testing.T) {
 	}
 
 	iso := filepath.Join(dir, "medium.iso")
-	original := s.backUp(ctx, t, f, mkcdrec, dir, iso, lap)
+	var original Listing
+	if kept := os.Getenv("MKCDREC_MEDIUM_FROM"); kept != "" {
+		iso, original = fromKept(t, kept)
+	} else {
+		original = s.backUp(ctx, t, f, mkcdrec, dir, iso, lap)
+		keep(t, dir, original)
+	}
 
 	disk, vars := filepath.Join(dir, "restored.qcow2"), ""
 	if err := qemu.CreateDisk(ctx, &system.Host{}, disk, f.DiskSize, ""); err != nil {
