@@ -141,7 +141,7 @@ func TestValidateRefuses(t *testing.T) {
 		{"overlap", func(p *plan.Plan) { p.Target.Disks[0].Table.Partitions[1].Start -= 2048 }, "overlap"},
 		{"beyond the disk", func(p *plan.Plan) { p.Target.Disks[0].Table.Partitions[2].Size += 1 << 21 }, "does not lie on the disk"},
 		{"too large volume", func(p *plan.Plan) { p.Target.VolumeGroups[0].Logical[0].Size = 1 << 40 }, "its volumes need"},
-		{"disk not named as erased", func(p *plan.Plan) { p.Erases[0].Disk.Name = "vdb" }, "does not name as erased"},
+		{"disk not named as erased", func(p *plan.Plan) { p.Erases[0].Device = "disk:vdb" }, "does not name as erased"},
 		{"no disk", func(p *plan.Plan) { p.Erases = nil }, "names no disk"},
 		{"device not there", func(p *plan.Plan) { p.Steps[0].Device = "disk:vdq" }, "no such disk"},
 		{"same ID", func(p *plan.Plan) { p.Steps[1].ID = p.Steps[0].ID }, "two steps"},

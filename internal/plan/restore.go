@@ -167,7 +167,7 @@ func (b *builder) system(info Info) {
 
 // erased says what a target disk holds now.
 func erased(here machine.Machine, target machine.Disk) Erased {
-	e := Erased{Disk: target}
+	e := Erased{Device: machine.DiskRef(target.Name), Disk: target}
 	e.Disk.Table = nil
 	d := here.Disk(target.Name)
 	if d == nil {
@@ -228,7 +228,7 @@ func holds(m machine.Machine, r machine.Ref) string {
 func (p Plan) Confirmation() string {
 	words := []string{"erase"}
 	for _, e := range p.Erases {
-		words = append(words, e.Disk.Name)
+		words = append(words, e.Name(p.Target))
 	}
 	return strings.Join(words, " ")
 }

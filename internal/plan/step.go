@@ -3,7 +3,11 @@
 // can be printed, stored as JSON and compared. Nothing here touches a machine.
 package plan
 
-import "github.com/mkcdrec/mkcdrec/internal/machine"
+import (
+	"strings"
+
+	"github.com/mkcdrec/mkcdrec/internal/machine"
+)
 
 // Kind is what a step does.
 type Kind string
@@ -19,6 +23,7 @@ const (
 	MakeFS         Kind = "mkfs"        //
 	MakeSwap       Kind = "mkswap"      //
 	MountFS        Kind = "mount"       // below the target root
+	MountPoints    Kind = "mountpoints" // the directories that other file systems are mounted on
 	Subvolumes     Kind = "subvolumes"  // create btrfs subvolumes, set the default one
 	Unpack         Kind = "unpack"      // the files
 	SwapFile       Kind = "swapfile"    // make swap files anew
@@ -37,6 +42,7 @@ type Plan struct {
 	Backup  string          `json:"backup"` // ID of the backup
 	Host    string          `json:"host"`
 	Clone   bool            `json:"clone,omitempty"`
+	Scope   *Scope          `json:"scope,omitempty"` // nil: the whole machine
 	Target  machine.Machine `json:"target"`
 	Choices []Choice        `json:"choices"` // why each disk was chosen
 	Erases  []Erased        `json:"erases"`  // what will be gone, for the question
@@ -50,10 +56,20 @@ type Choice struct {
 	Why     string `json:"why"`     // "same serial number S4X..."
 }
 
-// Erased is one disk that the plan overwrites, as it is now.
+// Erased is one device that the plan overwrites, as it is now: a disk, or the
+// partition or volume of a single file system.
 type Erased struct {
-	Disk  machine.Disk `json:"disk"`
-	Holds []string     `json:"holds"` // "part 1: vfat EFI (512 MiB)", "LVM volume group old" ...
+	Device machine.Ref  `json:"device"`
+	Disk   machine.Disk `json:"disk"`  // the device itself, or the (first) disk that it lies on
+	Holds  []string     `json:"holds"` // "part 1: vfat EFI (512 MiB)", "LVM volume group old" ...
+}
+
+// Name is the device's name for people and for the question: vda, vda3, vg0/home.
+func (e Erased) Name(m machine.Machine) string {
+	if dev, err := m.Resolve(e.Device); err == nil && dev.Partition != nil {
+		return strings.TrimPrefix(dev.Path, "/dev/")
+	}
+	return e.Device.Body()
 }
 
 // Step is one step. Only the fields that its Kind needs are set.
@@ -73,6 +89,7 @@ type Step struct {
 	Mount      *machine.Mount          `json:"mount,omitempty"`       // mount; Target is relative to the target root
 	BootLoader *machine.BootLoader     `json:"boot_loader,omitempty"` // boot-loader
 	Clone      *CloneWishes            `json:"clone,omitempty"`       // identity
+	Paths      []string                `json:"paths,omitempty"`       // mountpoints; absolute
 }
 
 // CloneWishes say how a clone differs from the original.

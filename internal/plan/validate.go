@@ -16,18 +16,24 @@ import (
 // their group, file systems hold what was used, IDs are unique. The executor
 // refuses a plan that does not pass. The error is of kind fail.Refused.
 func Validate(p Plan) error {
-	if err := ValidateTarget(p.Target); err != nil {
+	if err := validLayout(p.Target); err != nil {
 		return err
+	}
+	if p.Scope == nil && p.Target.MountAt("/") == nil {
+		return noRoot()
+	}
+	if p.Scope != nil && !p.Scope.valid(p.Target) {
+		return fail.New(fail.Refused, "the plan is for %s, and mounts something else", p.Scope.Text())
 	}
 	if len(p.Erases) == 0 {
 		return fail.New(fail.Refused, "the plan names no disk")
 	}
-	erased := map[string]bool{}
+	erased := map[machine.Ref]bool{}
 	for _, e := range p.Erases {
-		if erased[e.Disk.Name] {
-			return fail.New(fail.Refused, "the plan uses disk %s twice", e.Disk.Name)
+		if erased[e.Device] {
+			return fail.New(fail.Refused, "the plan uses %s twice", e.Name(p.Target))
 		}
-		erased[e.Disk.Name] = true
+		erased[e.Device] = true
 	}
 	ids := map[string]bool{}
 	for _, s := range p.Steps {
@@ -47,7 +53,7 @@ func Validate(p Plan) error {
 			return fail.New(fail.Refused, "step %s: %w", s.ID, err)
 		}
 		for _, d := range p.Target.DisksUnder(s.Device) {
-			if !erased[d.Name] {
+			if !erased[s.Device] && !erased[machine.DiskRef(d.Name)] {
 				return fail.New(fail.Refused, "step %s writes to disk %s, which the plan does not name as erased", s.ID, d.Name)
 			}
 		}
@@ -79,8 +85,21 @@ func (w CloneWishes) Validate() error {
 	return nil
 }
 
-// ValidateTarget checks the machine that a plan is to make.
+// ValidateTarget checks the machine that a plan for all of it is to make.
 func ValidateTarget(m machine.Machine) error {
+	if err := validLayout(m); err != nil {
+		return err
+	}
+	if m.MountAt("/") == nil {
+		return noRoot()
+	}
+	return nil
+}
+
+func noRoot() error { return fail.New(fail.Refused, "no root file system is recorded") }
+
+// validLayout checks that everything lies on something, and fits there.
+func validLayout(m machine.Machine) error {
 	for i := range m.Disks {
 		if err := validTable(&m.Disks[i]); err != nil {
 			return fail.New(fail.Refused, "disk %s: %w", m.Disks[i].Name, err)
@@ -119,9 +138,6 @@ func ValidateTarget(m machine.Machine) error {
 		if m.FileSystemOn(mt.On) == nil {
 			return fail.New(fail.Refused, "nothing is to be made on %s, which is to be mounted on %s", mt.On, mt.Target)
 		}
-	}
-	if m.MountAt("/") == nil {
-		return fail.New(fail.Refused, "no root file system is recorded")
 	}
 	return nil
 }

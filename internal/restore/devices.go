@@ -58,9 +58,39 @@ type holder struct {
 	Mapper string // device-mapper name, "" for others
 }
 
-// holders are the devices that stand on a disk, those on top first: the order
-// in which they can be removed.
-func (x *executor) holders(disk string) []holder {
+// kernelName is what the kernel calls a device now: vda, vda3, dm-0.
+func (x *executor) kernelName(r machine.Ref) (string, error) {
+	if r.Kind() == machine.RefDisk {
+		return r.Body(), nil
+	}
+	dev, err := x.device(r)
+	if err != nil {
+		return "", err
+	}
+	if _, _, ok := r.LV(); !ok {
+		return strings.TrimPrefix(dev, "/dev/"), nil
+	}
+	names, _ := filepath.Glob(filepath.Join(x.Root, "/sys/block/dm-*/dm/name"))
+	for _, f := range names {
+		if b, err := os.ReadFile(f); err == nil && "/dev/mapper/"+strings.TrimSpace(string(b)) == dev {
+			return filepath.Base(filepath.Dir(filepath.Dir(f))), nil
+		}
+	}
+	return "", fmt.Errorf("volume %s is not active", r.Body())
+}
+
+// sysDir is where sysfs shows a block device: a partition lies in its disk.
+func (x *executor) sysDir(name string) string {
+	if found, _ := filepath.Glob(filepath.Join(x.Root, "/sys/block/*", name, "partition")); len(found) > 0 {
+		return filepath.Dir(found[0])
+	}
+	return filepath.Join(x.Root, "/sys/block", name)
+}
+
+// holders are the devices that stand on a disk and its partitions, or on one
+// partition or volume, those on top first: the order in which they can be
+// removed. Devices go by their kernel names, here and below.
+func (x *executor) holders(device string) []holder {
 	var out []holder
 	var visit func(dir string, depth int)
 	visit = func(dir string, depth int) {
@@ -78,9 +108,9 @@ func (x *executor) holders(disk string) []holder {
 			out = append(out, h)
 		}
 	}
-	base := filepath.Join(x.Root, "/sys/block", disk)
+	base := x.sysDir(device)
 	visit(base, 0)
-	parts, _ := x.partitions(disk)
+	parts, _ := x.partitions(device)
 	for _, n := range sortedValues(parts) {
 		visit(filepath.Join(base, n), 0)
 	}
@@ -103,28 +133,20 @@ func sortedValues(m map[int]string) []string {
 // mounted is one line of /proc/self/mountinfo.
 type mounted struct{ device, target string }
 
-// mounts lists what is mounted of a disk: MAJ:MIN of the disk, its partitions
+// mounts lists what is mounted of a device: MAJ:MIN of a disk, its partitions
 // and everything that stands on them, or a source of that name.
-func (x *executor) mounts(disk string) ([]mounted, error) {
+func (x *executor) mounts(device string) ([]mounted, error) {
 	f, err := os.Open(filepath.Join(x.Root, "/proc/self/mountinfo"))
 	if err != nil {
 		return nil, fmt.Errorf("cannot see what is mounted: %w", err)
 	}
 	defer f.Close()
 	numbers := map[string]bool{}
-	for _, name := range x.stack(disk) {
-		for _, path := range []string{filepath.Join("/sys/block", name), filepath.Join("/sys/block", disk, name)} {
-			if b, err := os.ReadFile(filepath.Join(x.Root, path, "dev")); err == nil {
-				numbers[strings.TrimSpace(string(b))] = true
-			}
+	names := x.nodes(device)
+	for _, name := range x.stack(device) {
+		if b, err := os.ReadFile(filepath.Join(x.sysDir(name), "dev")); err == nil {
+			numbers[strings.TrimSpace(string(b))] = true
 		}
-	}
-	names := map[string]bool{}
-	for _, n := range x.stack(disk) {
-		names["/dev/"+n] = true
-	}
-	for _, h := range x.holders(disk) {
-		names["/dev/mapper/"+h.Mapper] = true
 	}
 	var out []mounted
 	lines := bufio.NewScanner(f)
@@ -142,30 +164,36 @@ func (x *executor) mounts(disk string) ([]mounted, error) {
 	return out, lines.Err()
 }
 
-// stack is a disk, its partitions and its holders, by kernel name.
-func (x *executor) stack(disk string) []string {
-	out := []string{disk}
-	parts, _ := x.partitions(disk)
+// stack is a device, its partitions and its holders, by kernel name.
+func (x *executor) stack(device string) []string {
+	out := []string{device}
+	parts, _ := x.partitions(device)
 	out = append(out, sortedValues(parts)...)
-	for _, h := range x.holders(disk) {
+	for _, h := range x.holders(device) {
 		out = append(out, h.Name)
 	}
 	return out
 }
 
-// swaps are the active swap areas on a disk, from /proc/swaps.
-func (x *executor) swaps(disk string) []string {
+// nodes are the names in /dev of a device and all that stands on it.
+func (x *executor) nodes(device string) map[string]bool {
+	out := map[string]bool{}
+	for _, n := range x.stack(device) {
+		out["/dev/"+n] = true
+		if b, err := os.ReadFile(filepath.Join(x.sysDir(n), "dm/name")); err == nil {
+			out["/dev/mapper/"+strings.TrimSpace(string(b))] = true
+		}
+	}
+	return out
+}
+
+// swaps are the active swap areas on a device, from /proc/swaps.
+func (x *executor) swaps(device string) []string {
 	b, err := os.ReadFile(filepath.Join(x.Root, "/proc/swaps"))
 	if err != nil {
 		return nil // a kernel without swap
 	}
-	mine := map[string]bool{}
-	for _, n := range x.stack(disk) {
-		mine["/dev/"+n] = true
-	}
-	for _, h := range x.holders(disk) {
-		mine["/dev/mapper/"+h.Mapper] = true
-	}
+	mine := x.nodes(device)
 	var out []string
 	for line := range strings.SplitSeq(string(b), "\n") {
 		if f := strings.Fields(line); len(f) > 0 && mine[f[0]] {

@@ -228,13 +228,15 @@ func (x *executor) stillThere(ctx context.Context, done map[string]bool) bool {
 	return true
 }
 
-// journalFromTarget reads the copy of the journal from the restored root, when
-// that has been made before: after a power cut it is all that is left.
+// journalFromTarget reads the copy of the journal from the first file system
+// that is mounted, when that has been made before: after a power cut it is all
+// that is left.
 func (x *executor) journalFromTarget(ctx context.Context, digest string) (past, error) {
-	root := x.m.MountAt("/")
-	if root == nil {
+	tops := x.tops()
+	if len(tops) == 0 {
 		return past{}, nil
 	}
+	root := &tops[0]
 	fs := x.m.FileSystemOn(root.On)
 	if vg, _, ok := root.On.LV(); ok {
 		// An error only says that there is no such group yet.

@@ -29,7 +29,7 @@ func (x *executor) preflight(ctx context.Context) error {
 		return fail.New(fail.Unsupported, "this version cannot install the boot loader %q", x.m.BootLoader.Kind)
 	}
 	for _, e := range x.Plan.Erases {
-		if err := x.checkDisk(e.Disk); err != nil {
+		if err := x.checkErased(e); err != nil {
 			return err
 		}
 	}
@@ -45,34 +45,45 @@ func (x *executor) preflight(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := x.Backup.Check(ctx); err != nil {
+	if err := x.Backup.Check(ctx, x.Plan.Scope); err != nil {
 		return fmt.Errorf("the backup was checked before any disk was touched: %w", err)
 	}
 	return nil
 }
 
-// checkDisk refuses a disk that is protected, of another size than planned, or
-// in use by somebody else.
-func (x *executor) checkDisk(d machine.Disk) error {
-	if slices.Contains(x.Protected, d.Name) {
-		return fail.New(fail.Refused, "disk %s holds the medium or the backup and is never overwritten", d.Name)
+// checkErased refuses a device that is protected, of another size than
+// planned, or in use by somebody else.
+func (x *executor) checkErased(e plan.Erased) error {
+	what := e.Name(*x.m)
+	for _, d := range x.m.DisksUnder(e.Device) {
+		if slices.Contains(x.Protected, d.Name) {
+			return fail.New(fail.Refused, "disk %s holds the medium or the backup and is never overwritten", d.Name)
+		}
 	}
-	b, err := os.ReadFile(filepath.Join(x.Root, "/sys/block", d.Name, "size"))
+	planned, err := x.m.Resolve(e.Device)
 	if err != nil {
-		return fail.New(fail.Refused, "disk %s is not here any more", d.Name)
+		return fail.New(fail.Refused, "%w", err)
+	}
+	name, err := x.kernelName(e.Device)
+	if err != nil {
+		return fail.New(fail.Refused, "%s cannot be overwritten: %w", what, err)
+	}
+	b, err := os.ReadFile(filepath.Join(x.sysDir(name), "size"))
+	if err != nil {
+		return fail.New(fail.Refused, "%s is not here any more", what)
 	}
 	// The kernel counts in 512-byte units, whatever the disk's sectors are.
 	n, err := strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64)
-	if err != nil || machine.Bytes(n)*512 != d.Size {
-		return fail.New(fail.Refused, "disk %s has another size than planned: %s, not %s", d.Name, plan.Size(machine.Bytes(n)*512), plan.Size(d.Size))
+	if err != nil || machine.Bytes(n)*512 != planned.Size {
+		return fail.New(fail.Refused, "%s has another size than planned: %s, not %s", what, plan.Size(machine.Bytes(n)*512), plan.Size(planned.Size))
 	}
-	mounts, err := x.mounts(d.Name)
+	mounts, err := x.mounts(name)
 	if err != nil {
 		return err
 	}
 	for _, m := range mounts {
 		if !x.below(m.target) {
-			return fail.Hint(fail.New(fail.Refused, "disk %s is in use: %s is mounted on %s", d.Name, m.device, m.target), "umount %s", m.target)
+			return fail.Hint(fail.New(fail.Refused, "%s is in use: %s is mounted on %s", what, m.device, m.target), "umount %s", m.target)
 		}
 	}
 	return nil
@@ -82,20 +93,24 @@ func (x *executor) checkDisk(d machine.Disk) error {
 // of a planned name that lives on other disks: LVM cannot have two.
 func (x *executor) checkHere(here machine.Machine) error {
 	target := map[string]bool{}
-	for _, e := range x.Plan.Erases {
-		d := here.Disk(e.Disk.Name)
+	for _, planned := range x.m.Disks {
+		d := here.Disk(planned.Name)
 		if d == nil {
-			return fail.New(fail.Refused, "disk %s is not here any more", e.Disk.Name)
+			return fail.New(fail.Refused, "disk %s is not here any more", planned.Name)
 		}
-		if d.Serial != e.Disk.Serial || d.WWN != e.Disk.WWN || d.Size != e.Disk.Size {
-			return fail.New(fail.Refused, "disk %s is not the one that the plan was made for: serial %q, planned %q", d.Name, d.Serial, e.Disk.Serial)
+		if d.Serial != planned.Serial || d.WWN != planned.WWN || d.Size != planned.Size {
+			return fail.New(fail.Refused, "disk %s is not the one that the plan was made for: serial %q, planned %q", d.Name, d.Serial, planned.Serial)
 		}
 		if d.ReadOnly {
 			return fail.New(fail.Refused, "disk %s is read-only", d.Name)
 		}
 		target[d.Name] = true
 	}
-	for _, g := range x.m.VolumeGroups {
+	for _, s := range x.Plan.Steps {
+		if s.Kind != plan.CreateVG {
+			continue
+		}
+		g := s.VG
 		there := here.VolumeGroup(g.Name)
 		if there == nil {
 			continue

@@ -49,13 +49,14 @@ type Verified struct {
 
 // Backup is what restore needs of a backup; FromArchive makes one.
 type Backup interface {
-	// Check says whether all of it is there and readable, without unpacking.
-	Check(ctx context.Context) error
-	// Unpack puts everything below root. progress gets the bytes so far.
-	Unpack(ctx context.Context, root string, progress func(done int64)) (Unpacked, error)
-	// Compare compares root with the catalogue. Paths for which ignore is true
-	// were changed on purpose.
-	Compare(ctx context.Context, root string, mode VerifyMode, ignore func(path string) bool) (Verified, error)
+	// Check says whether all that the scope holds is there and readable,
+	// without unpacking. A nil scope holds everything.
+	Check(ctx context.Context, scope *plan.Scope) error
+	// Unpack puts what the scope holds below root. progress gets the bytes so far.
+	Unpack(ctx context.Context, root string, scope *plan.Scope, progress func(done int64)) (Unpacked, error)
+	// Compare compares what the scope holds with root. Paths for which ignore
+	// is true were changed on purpose.
+	Compare(ctx context.Context, root string, scope *plan.Scope, mode VerifyMode, ignore func(path string) bool) (Verified, error)
 }
 
 // Event tells how the restore proceeds.
@@ -177,9 +178,9 @@ func (x *executor) steps(ctx context.Context, done map[string]bool) error {
 		if err := x.step(ctx, i, s); err != nil {
 			return fmt.Errorf("step %d of %d, %s: %w", i+1, len(x.Plan.Steps), text, err)
 		}
-		if s.Kind == plan.MountFS && s.Mount.Target == "/" {
+		if s.Kind == plan.MountFS && s.Mount.Target == x.tops()[0].Target {
 			// From here on the journal survives a power cut.
-			if err := x.journal.copyTo(filepath.Join(x.TargetRoot, journalOnTarget)); err != nil {
+			if err := x.journal.copyTo(filepath.Join(x.TargetRoot, s.Mount.Target, journalOnTarget)); err != nil {
 				return err
 			}
 		}
@@ -239,6 +240,8 @@ func (x *executor) step(ctx context.Context, i int, s plan.Step) error {
 		return x.subvolumes(ctx, s)
 	case plan.MountFS:
 		return x.mount(ctx, s)
+	case plan.MountPoints:
+		return x.mountPoints(s)
 	case plan.Unpack:
 		return x.unpack(ctx, i, s)
 	case plan.SwapFile:

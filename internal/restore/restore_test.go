@@ -30,9 +30,9 @@ type fakeBackup struct {
 	unpacked  int
 }
 
-func (b *fakeBackup) Check(context.Context) error { return b.checkErr }
+func (b *fakeBackup) Check(context.Context, *plan.Scope) error { return b.checkErr }
 
-func (b *fakeBackup) Unpack(_ context.Context, root string, _ func(int64)) (Unpacked, error) {
+func (b *fakeBackup) Unpack(_ context.Context, root string, _ *plan.Scope, _ func(int64)) (Unpacked, error) {
 	b.unpacked++
 	for name, text := range b.files {
 		p := filepath.Join(root, name)
@@ -46,7 +46,7 @@ func (b *fakeBackup) Unpack(_ context.Context, root string, _ func(int64)) (Unpa
 	return Unpacked{Paths: int64(len(b.files))}, b.unpackErr
 }
 
-func (b *fakeBackup) Compare(_ context.Context, _ string, _ VerifyMode, ignore func(string) bool) (Verified, error) {
+func (b *fakeBackup) Compare(_ context.Context, _ string, _ *plan.Scope, _ VerifyMode, ignore func(string) bool) (Verified, error) {
 	v := Verified{Paths: int64(len(b.files))}
 	for _, d := range b.differ {
 		if !ignore(d) {

@@ -27,11 +27,15 @@ import (
 	"github.com/mkcdrec/mkcdrec/internal/tool/xfs"
 )
 
-// release takes the disk out of use: what an interrupted restore left mounted,
-// swap, device mapper and arrays. preflight has refused foreign mounts.
+// release takes the device out of use: what an interrupted restore left
+// mounted, swap, device mapper and arrays. preflight has refused foreign
+// mounts, and all the rest where the plan is for one file system only.
 func (x *executor) release(ctx context.Context, s plan.Step) error {
-	disk := s.Device.Body()
-	mounts, err := x.mounts(disk)
+	device, err := x.kernelName(s.Device)
+	if err != nil {
+		return err
+	}
+	mounts, err := x.mounts(device)
 	if err != nil {
 		return err
 	}
@@ -43,12 +47,15 @@ func (x *executor) release(ctx context.Context, s plan.Step) error {
 			return err
 		}
 	}
-	for _, dev := range x.swaps(disk) {
+	if x.Plan.Scope != nil {
+		return nil
+	}
+	for _, dev := range x.swaps(device) {
 		if err := mkswap.Off(ctx, x.System, dev); err != nil {
 			return err
 		}
 	}
-	for _, h := range x.holders(disk) {
+	for _, h := range x.holders(device) {
 		if h.Mapper != "" {
 			err = dmsetup.Remove(ctx, x.System, h.Mapper)
 		} else {
@@ -67,8 +74,16 @@ func (x *executor) below(target string) bool {
 }
 
 // wipe removes the signatures of the old partitions, then of the disk, and
-// zeroes both ends of it, where tables and metadata of arrays lie.
+// zeroes both ends of it, where tables and metadata of arrays lie. Of a
+// partition or volume it removes the signatures.
 func (x *executor) wipe(ctx context.Context, s plan.Step) error {
+	if s.Device.Kind() != machine.RefDisk {
+		dev, err := x.device(s.Device)
+		if err != nil {
+			return err
+		}
+		return wipefs.Wipe(ctx, x.System, dev)
+	}
 	disk := s.Device.Body()
 	parts, err := x.partitions(disk)
 	if err != nil {

@@ -50,11 +50,10 @@ func (x *executor) mount(ctx context.Context, s plan.Step) error {
 		return fail.New(fail.Damaged, "the recorded mount point %q is not a clean path", s.Mount.Target)
 	}
 	target := path.Join(x.TargetRoot, s.Mount.Target)
-	if s.Mount.Target == "/" {
-		err = os.MkdirAll(target, 0o755)
-	} else {
+	err = os.MkdirAll(x.TargetRoot, 0o755)
+	if err == nil {
 		// A symbolic link in the restored tree must not lead out of it.
-		err = x.inRoot(func(r *os.Root) error { return r.MkdirAll(strings.TrimPrefix(s.Mount.Target, "/"), 0o755) })
+		err = x.inRoot(func(r *os.Root) error { return r.MkdirAll(inRootName(s.Mount.Target), 0o755) })
 	}
 	if err != nil {
 		return fmt.Errorf("cannot make mount point %s: %w", target, err)
@@ -63,6 +62,43 @@ func (x *executor) mount(ctx context.Context, s plan.Step) error {
 		return nil // left by an earlier start in this rescue system
 	}
 	return mount.Mount(ctx, x.System, dev, target, string(x.m.FileSystemOn(s.Device).Kind), mountOptions(*x.m.FileSystemOn(s.Device), *s.Mount))
+}
+
+// inRootName is an absolute path as os.Root takes it.
+func inRootName(target string) string {
+	if rel := strings.TrimPrefix(target, "/"); rel != "" {
+		return rel
+	}
+	return "."
+}
+
+// tops are the mounts of the plan that are not below another one: "/" for a
+// whole machine.
+func (x *executor) tops() []machine.Mount {
+	var out []machine.Mount
+	for _, s := range x.Plan.Steps {
+		if s.Kind != plan.MountFS {
+			continue
+		}
+		below := slices.ContainsFunc(out, func(m machine.Mount) bool {
+			return m.Target == "/" || strings.HasPrefix(s.Mount.Target, m.Target+"/")
+		})
+		if !below {
+			out = append(out, *s.Mount)
+		}
+	}
+	return out
+}
+
+// mountPoints makes the directories that other file systems are mounted on:
+// the backup has the roots of those file systems under their names.
+func (x *executor) mountPoints(s plan.Step) error {
+	for _, p := range s.Paths {
+		if err := x.inRoot(func(r *os.Root) error { return r.MkdirAll(inRootName(path.Clean(p)), 0o755) }); err != nil {
+			return fmt.Errorf("cannot make mount point %s: %w", p, err)
+		}
+	}
+	return nil
 }
 
 // isMounted looks for a mount point in mountinfo.
@@ -95,7 +131,7 @@ func (x *executor) exists(name string) bool {
 }
 
 func (x *executor) unpack(ctx context.Context, i int, s plan.Step) error {
-	u, err := x.Backup.Unpack(ctx, x.TargetRoot, func(done int64) {
+	u, err := x.Backup.Unpack(ctx, x.TargetRoot, x.Plan.Scope, func(done int64) {
 		x.tell(Event{Step: s, Index: i, State: "progress", Done: done})
 	})
 	x.report.Unpacked = u
@@ -326,7 +362,7 @@ func (x *executor) verify(ctx context.Context) error {
 	if err := x.unbind(ctx); err != nil {
 		return err
 	}
-	v, err := x.Backup.Compare(ctx, x.TargetRoot, x.Verify, x.ignored)
+	v, err := x.Backup.Compare(ctx, x.TargetRoot, x.Plan.Scope, x.Verify, x.ignored)
 	x.report.Verified = v
 	if err != nil {
 		return err
@@ -361,8 +397,17 @@ func (x *executor) unmountAll(ctx context.Context) error {
 	if err := x.unbind(ctx); err != nil {
 		return err
 	}
-	if err := x.keepTimes(".", x.journal.dropCopies); err != nil {
+	tops := x.tops()
+	if len(tops) == 0 {
+		return nil
+	}
+	if err := x.keepTimes(inRootName(tops[0].Target), x.journal.dropCopies); err != nil {
 		return err
 	}
-	return mount.UnmountAll(ctx, x.System, x.TargetRoot)
+	for _, m := range slices.Backward(tops) {
+		if err := mount.UnmountAll(ctx, x.System, path.Join(x.TargetRoot, m.Target)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
