@@ -34,7 +34,7 @@ nothing. Exit code 1 if something is missing that is needed.`,
 			if out == "" {
 				out = a.settings.ImageDir
 			}
-			checks := doctor.Run(cmd.Context(), doctor.Options{Runner: a.host, Machine: m, Destination: out, WorkDir: a.settings.WorkDir, Programs: a.settings.Rescue.Programs, Kernel: a.settings.Rescue.Kernel})
+			checks := doctor.Run(cmd.Context(), doctor.Options{Runner: a.host, Machine: m, Destination: out, WorkDir: a.settings.WorkDir, Programs: a.settings.Rescue.Programs, RestoreTools: restoreTools(m), Kernel: a.settings.Rescue.Kernel})
 			if packages {
 				a.ui.Say("%s", strings.Join(doctor.Packages(checks), " "))
 				a.ui.Event("packages", map[string]any{"packages": doctor.Packages(checks)})

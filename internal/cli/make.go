@@ -18,7 +18,9 @@ import (
 	"github.com/mkcdrec/mkcdrec/internal/inspect"
 	"github.com/mkcdrec/mkcdrec/internal/machine"
 	"github.com/mkcdrec/mkcdrec/internal/medium"
+	"github.com/mkcdrec/mkcdrec/internal/plan"
 	"github.com/mkcdrec/mkcdrec/internal/rescue"
+	"github.com/mkcdrec/mkcdrec/internal/restore"
 	"github.com/mkcdrec/mkcdrec/internal/system"
 	"github.com/mkcdrec/mkcdrec/internal/ui"
 )
@@ -190,7 +192,7 @@ func (j *job) beginMedium(ctx context.Context) (*medium.Writer, error) {
 	set := j.settings.Rescue
 	res, err := rescue.Build(ctx, j.host, j.m, rescue.Options{
 		Kernel: set.Kernel, Modules: rescue.ModuleSet(set.Modules), ExtraModules: set.ExtraModules, ExcludeModules: set.ExcludeModules,
-		Programs: set.Programs, Files: set.Files, ManualPages: set.ManualPages, PrivateKeys: set.PrivateKeys,
+		Programs: set.Programs, RestoreTools: restoreTools(j.m), Files: set.Files, ManualPages: set.ManualPages, PrivateKeys: set.PrivateKeys,
 		Identity: j.identity, WorkDir: j.work,
 	})
 	if err != nil {
@@ -225,6 +227,16 @@ func (j *job) beginMedium(ctx context.Context) (*medium.Writer, error) {
 		o.Menu.KernelArgs = append(o.Menu.KernelArgs, "mkcdrec.auto=medium")
 	}
 	return medium.NewWriter(ctx, j.image, o)
+}
+
+// restoreTools are the programs that restoring this machine will call: a medium
+// without them is found now. A machine that cannot be planned for has none.
+func restoreTools(m machine.Machine) []string {
+	p, err := plan.Restore(m, nil, m, plan.Info{})
+	if err != nil {
+		return nil
+	}
+	return restore.Tools(p)
 }
 
 // answersName is the answer file on the medium.

@@ -53,6 +53,8 @@ type Options struct {
 	WorkDir     string   // where temporary files go
 	Kernel      string   // wish from the settings
 	Programs    []string // further programs from the settings
+	// RestoreTools are the programs that restoring this machine calls (restore.Tools).
+	RestoreTools []string
 }
 
 // environment is what the checks share.

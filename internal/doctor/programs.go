@@ -19,7 +19,7 @@ func programs(_ context.Context, e *environment) []Check {
 	}
 	groups, order := map[string]*group{}, []string{}
 	var all []Check
-	for _, p := range rescue.Table() {
+	for _, p := range rescue.TableFor(e.RestoreTools, nil) {
 		g := groups[p.Group]
 		if g == nil {
 			g = &group{}

@@ -25,6 +25,7 @@ type Options struct {
 	ExtraModules   []string  // by name
 	ExcludeModules []string  // by name
 	Programs       []string  // further programs: names or paths; each is needed then
+	RestoreTools   []string  // the programs that restoring this machine calls (restore.Tools)
 	Files          []string  // further files and directories
 	ManualPages    []string  // further pages: name or name.section
 	PrivateKeys    []string  // paths of private keys that may go on the medium
@@ -116,12 +117,7 @@ func Gather(ctx context.Context, r system.Runner, m machine.Machine, o Options) 
 // addPrograms adds the table's programs and the user's with their libraries.
 func (c *Contents) addPrograms(ctx context.Context, r system.Runner, o Options) error {
 	cl := newClosure(c.Tree)
-	table := Table()
-	for _, name := range o.Programs {
-		if !slices.ContainsFunc(table, func(p Program) bool { return p.Name == name }) {
-			table = append(table, Program{Name: name, Group: "own", Needed: true, For: "the settings' list of programs", NoCheck: "its arguments are not known"})
-		}
-	}
+	table := TableFor(o.RestoreTools, o.Programs)
 	if o.Identity.Settings.ConsoleLogin {
 		table = append(table, Program{Name: "sulogin", Group: "shell", Needed: true, For: "asking for root's password on the consoles (settings: console_login)", Pkg: utilLinux})
 	}

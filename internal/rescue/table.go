@@ -8,6 +8,24 @@ func Table() []Program {
 	return slices.Concat(shellTable, filesTable, compressionTable, diskTable, filesystemTable, volumeTable, networkTable, editorTable, systemTable, manualTable)
 }
 
+// TableFor is Table for one machine: what restoring it calls, and the user's
+// own programs, are needed.
+func TableFor(restore, own []string) []Program {
+	table := Table()
+	need := func(names []string, why string) {
+		for _, name := range names {
+			if i := slices.IndexFunc(table, func(p Program) bool { return p.Name == name }); i >= 0 {
+				table[i].Needed = true
+			} else {
+				table = append(table, Program{Name: name, Group: "own", Needed: true, For: why, NoCheck: "its arguments are not known"})
+			}
+		}
+	}
+	need(restore, "restoring this machine")
+	need(own, "the settings' list of programs")
+	return table
+}
+
 var (
 	one       = []string{"-V"}
 	none      = []string{}
@@ -80,6 +98,7 @@ var diskTable = slices.Concat(
 var filesystemTable = slices.Concat(
 	rows("filesystem", true, "mounting", pkg("mount", "util-linux"), nil, "mount", "umount", "swapon", "swapoff"),
 	rows("filesystem", true, "mounting", utilLinux, nil, "findmnt", "mountpoint", "mkswap", "switch_root"),
+	rows("filesystem", false, "swap files", utilLinux, nil, "fallocate"),
 	rows("filesystem", false, "mounting", utilLinux, nil, "swaplabel", "fsck", "fsfreeze", "mkfs"),
 	rows("filesystem", true, "ext2, ext3 and ext4", e2fsprogs, one, "mkfs.ext4", "e2fsck"),
 	rows("filesystem", true, "ext2, ext3 and ext4", e2fsprogs, none, "resize2fs", "tune2fs"),
