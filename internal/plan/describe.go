@@ -15,22 +15,21 @@ const width = 80
 // erased, why these disks, then every step.
 func Describe(w io.Writer, p Plan) error {
 	var out strings.Builder
-	verb := "Restore"
-	if p.Clone {
-		verb = "Clone"
+	what := "Restore " + p.Host
+	switch {
+	case p.Clone:
+		what = "Clone " + p.Host
+	case p.Scope != nil:
+		what = fmt.Sprintf("Restore the file system of %s of %s", p.Scope.Text(), p.Host)
 	}
-	wrap(&out, "", fmt.Sprintf("%s %s from backup %s", verb, p.Host, p.Backup))
-	out.WriteString("\nThis will be ERASED:\n")
+	wrap(&out, "", what+" from backup "+p.Backup)
+	if p.Scope != nil && p.Scope.Keep {
+		out.WriteString("\nFiles of the same names will be OVERWRITTEN on:\n")
+	} else {
+		out.WriteString("\nThis will be ERASED:\n")
+	}
 	for _, e := range p.Erases {
-		d := e.Disk
-		line := fmt.Sprintf("%s, %s", d.Name, Size(d.Size))
-		if d.Model != "" {
-			line += ", " + d.Model
-		}
-		if d.Serial != "" {
-			line += ", serial " + d.Serial
-		}
-		wrap(&out, "  ", line)
+		wrap(&out, "  ", e.text(p.Target))
 		for _, h := range e.Holds {
 			wrap(&out, "      ", h)
 		}
@@ -53,6 +52,34 @@ func Describe(w io.Writer, p Plan) error {
 	}
 	_, err := io.WriteString(w, out.String())
 	return err
+}
+
+// text says which device this is: name, size, disk, model, serial number.
+func (e Erased) text(m machine.Machine) string {
+	var out strings.Builder
+	out.WriteString(e.Name(m))
+	if dev, err := m.Resolve(e.Device); err == nil && (dev.Disk == nil || dev.Partition != nil) {
+		fmt.Fprintf(&out, ", %s, on", Size(dev.Size))
+		for i, d := range m.DisksUnder(e.Device) {
+			if i > 0 {
+				out.WriteString(" and")
+			}
+			out.WriteString(" disk " + diskText(d))
+		}
+		return out.String()
+	}
+	return diskText(e.Disk)
+}
+
+func diskText(d machine.Disk) string {
+	s := fmt.Sprintf("%s, %s", d.Name, Size(d.Size))
+	if d.Model != "" {
+		s += ", " + d.Model
+	}
+	if d.Serial != "" {
+		s += ", serial " + d.Serial
+	}
+	return s
 }
 
 // wrap writes text behind a prefix, broken at words; further lines are
@@ -104,6 +131,8 @@ func (s Step) Text(m machine.Machine) string {
 		return fmt.Sprintf("make the subvolumes of %s", on)
 	case MountFS:
 		return fmt.Sprintf("mount %s for %s", on, s.Mount.Target)
+	case MountPoints:
+		return "make the mount points " + strings.Join(s.Paths, ", ")
 	case Unpack:
 		return "unpack " + s.Why
 	case SwapFile:

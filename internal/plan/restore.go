@@ -142,17 +142,9 @@ func depth(target string) int {
 }
 
 func (b *builder) system(info Info) {
-	why := "the files"
-	if info.Entries > 0 {
-		why = fmt.Sprintf("%d paths, %s", info.Entries, Size(info.Content))
-	}
-	b.add("", Step{Kind: Unpack, Why: why})
-	for _, s := range b.p.Target.Swaps {
-		if s.File != "" {
-			b.add(s.File, Step{Kind: SwapFile, Swap: &s, Why: "swap files are not in the backup"})
-		}
-	}
-	why = "device names, where they changed"
+	b.unpack(info)
+	b.swapFiles()
+	why := "device names, where they changed"
 	if info.Clone != nil {
 		why = "a name, machine-id and ssh host keys of its own"
 	}
@@ -161,6 +153,26 @@ func (b *builder) system(info Info) {
 	if bl := b.p.Target.BootLoader; bl.Kind != machine.NoBootLoader && bl.Kind != "" {
 		b.add(string(bl.Kind), Step{Kind: InstallLoader, BootLoader: &bl, Why: "so that the disk starts"})
 	}
+	b.end()
+}
+
+func (b *builder) unpack(info Info) {
+	why := "the files"
+	if info.Entries > 0 {
+		why = fmt.Sprintf("%d paths, %s", info.Entries, Size(info.Content))
+	}
+	b.add("", Step{Kind: Unpack, Why: why})
+}
+
+func (b *builder) swapFiles() {
+	for _, s := range b.p.Target.Swaps {
+		if s.File != "" {
+			b.add(s.File, Step{Kind: SwapFile, Swap: &s, Why: "swap files are not in the backup"})
+		}
+	}
+}
+
+func (b *builder) end() {
 	b.add("", Step{Kind: VerifyRestored, Why: "against the catalogue of the backup"})
 	b.add("", Step{Kind: UnmountAll, Why: "so that everything is on the disk"})
 }
@@ -227,6 +239,9 @@ func holds(m machine.Machine, r machine.Ref) string {
 // Confirmation is what has to be typed before the plan is carried out.
 func (p Plan) Confirmation() string {
 	words := []string{"erase"}
+	if p.Scope != nil && p.Scope.Keep {
+		words[0] = "overwrite"
+	}
 	for _, e := range p.Erases {
 		words = append(words, e.Name(p.Target))
 	}
