@@ -22,9 +22,10 @@ import (
 type scenario struct {
 	fixture string
 	usb     bool // the medium is a USB stick, not a disc
+	again   bool // then once more, onto the disk in use, with a power cut in the middle
 }
 
-func TestRestoreUEFILVMFromDisc(t *testing.T)     { scenario{fixture: "uefi-lvm"}.run(t) }
+func TestRestoreUEFILVMFromDisc(t *testing.T)     { scenario{fixture: "uefi-lvm", again: true}.run(t) }
 func TestRestoreBIOSLogicalFromDisc(t *testing.T) { scenario{fixture: "bios-mbr"}.run(t) }
 func TestRestoreUEFIBtrfsFromStick(t *testing.T)  { scenario{fixture: "uefi-btrfs", usb: true}.run(t) }
 
@@ -130,17 +131,45 @@ func (s scenario) run(t *testing.T) {
 	if f.Firmware != qemu.BIOS {
 		vars = filepath.Join(dir, "restored-vars.qcow2")
 	}
-	s.restore(ctx, t, f, disk, vars, iso, filepath.Join(dir, "restore.log"))
+	vm := s.startMedium(ctx, t, f, disk, vars, iso, filepath.Join(dir, "restore.log"))
+	s.finishRestore(ctx, t, vm)
 	lap("restored from the medium")
+	vm = s.check(ctx, t, f, disk, vars, filepath.Join(dir, "restored.log"), original, lap)
+	if !s.again {
+		return
+	}
 
+	// The power goes while the machine runs: its disk is full of what there was.
+	if _, err := vm.SSH(ctx, f.Key, "echo later >/root/made-after-the-backup; sync", nil); err != nil {
+		t.Fatal(err)
+	}
+	vm.Kill()
+	vm = s.startMedium(ctx, t, f, disk, vars, iso, filepath.Join(dir, "cut.log"))
+	m, err := vm.WaitFor(ctx, `unpack.* [1-9]\d%|unattended restore finished`, 20*time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	vm.Kill()
+	lap("the power was cut at: " + m[0])
+	vm = s.startMedium(ctx, t, f, disk, vars, iso, filepath.Join(dir, "resumed.log"))
+	if said := s.finishRestore(ctx, t, vm); !strings.Contains(said, "was done before") {
+		t.Error("the second start did not say what was done before")
+	}
+	lap("went on after the power cut")
+	s.check(ctx, t, f, disk, vars, filepath.Join(dir, "restored-again.log"), original, lap)
+}
+
+// check boots the restored disk by its own boot loader and compares the
+// machine, which it leaves running, with the original.
+func (s scenario) check(ctx context.Context, t *testing.T, f *Fixture, disk, vars, log string, original Listing, lap func(string)) *qemu.VM {
+	t.Helper()
 	c := f.config(disk, vars)
-	c.Name, c.Disks[0].Serial = "restored "+f.Name, replaced
-	c.SerialLog = filepath.Join(dir, "restored.log")
+	c.Name, c.Disks[0].Serial, c.SerialLog = "restored "+f.Name, replaced, log
 	vm, err := qemu.Start(ctx, c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer vm.Kill()
+	t.Cleanup(func() { vm.Kill() })
 	if err := vm.WaitSSH(ctx, f.Key, 8*time.Minute); err != nil {
 		t.Fatal(err)
 	}
@@ -162,6 +191,7 @@ func (s scenario) run(t *testing.T) {
 		t.Errorf("the restored machine differs from the original: %s", d)
 	}
 	t.Logf("compared %d facts", len(original))
+	return vm
 }
 
 // backUp makes the medium inside the running fixture, copies it to iso, and
@@ -210,8 +240,8 @@ func (s scenario) backUp(ctx context.Context, t *testing.T, f *Fixture, mkcdrec,
 // replaced is the serial number of the blank disk.
 const replaced = "REPLACED1"
 
-// restore starts the medium on a blank disk and waits for its unattended run.
-func (s scenario) restore(ctx context.Context, t *testing.T, f *Fixture, disk, vars, iso, log string) {
+// startMedium starts the medium beside a disk, up to its unattended run.
+func (s scenario) startMedium(ctx context.Context, t *testing.T, f *Fixture, disk, vars, iso, log string) *qemu.VM {
 	t.Helper()
 	c := f.config(disk, vars)
 	c.Name, c.Disks[0].Serial, c.SerialLog = "medium", replaced, log
@@ -226,7 +256,7 @@ func (s scenario) restore(ctx context.Context, t *testing.T, f *Fixture, disk, v
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer vm.Kill()
+	t.Cleanup(func() { vm.Kill() })
 	if _, err := vm.WaitFor(ctx, `serial console \(ttyS0`, 3*time.Minute); err != nil {
 		t.Fatal(err)
 	}
@@ -236,6 +266,13 @@ func (s scenario) restore(ctx context.Context, t *testing.T, f *Fixture, disk, v
 	if _, err := vm.WaitFor(ctx, `unattended restore begins`, 5*time.Minute); err != nil {
 		t.Fatal(err)
 	}
+	return vm
+}
+
+// finishRestore waits for the end of the unattended run, which powers off, and
+// returns what it said.
+func (s scenario) finishRestore(ctx context.Context, t *testing.T, vm *qemu.VM) string {
+	t.Helper()
 	m, err := vm.WaitFor(ctx, `(?s)(.*)unattended restore finished: exit (\d+)`, 20*time.Minute)
 	if err != nil {
 		t.Fatal(err)
@@ -249,4 +286,5 @@ func (s scenario) restore(ctx context.Context, t *testing.T, f *Fixture, disk, v
 	if err := vm.Wait(end); err != nil {
 		t.Fatalf("the answer file says power off after success: %v", err)
 	}
+	return m[1]
 }
