@@ -98,12 +98,11 @@ func (x *executor) wipe(ctx context.Context, s plan.Step) error {
 		return err
 	}
 	d := x.m.Disk(disk)
-	mib := int64(d.Size >> 20)
-	if err := wipefs.Zero(ctx, x.System, d.Path, 0, 1); err != nil {
-		return err
-	}
-	if mib > 2 {
-		if err := wipefs.Zero(ctx, x.System, d.Path, mib-1, 0); err != nil {
+	// What no signature's list knows may lie at both ends: boot code, a RAID's
+	// superblock, the second GPT.
+	end := min(d.Size, 1<<20)
+	for _, offset := range []machine.Bytes{0, d.Size - end} {
+		if err := wipefs.Zero(ctx, x.System, d.Path, offset, end); err != nil {
 			return err
 		}
 	}
@@ -222,9 +221,12 @@ func (x *executor) subvolumes(ctx context.Context, s plan.Step) (err error) {
 	}()
 	subs := slices.Clone(s.FS.Subvolumes)
 	slices.SortFunc(subs, func(a, b machine.Subvolume) int { return strings.Compare(a.Path, b.Path) })
+	snapshots := slices.DeleteFunc(slices.Clone(subs), func(v machine.Subvolume) bool { return !v.Snapshot })
+	if n := len(snapshots); n > 0 {
+		x.warn("%d snapshots of the btrfs on %s are not made again, the first is %s", n, s.Device.Body(), snapshots[0].Path)
+	}
 	for _, v := range subs {
 		if v.Snapshot {
-			x.warn("snapshot %s of the btrfs on %s is not made again", v.Path, s.Device.Body())
 			continue
 		}
 		if !filepath.IsLocal(v.Path) {

@@ -2,10 +2,9 @@ package wipefs
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"strings"
 
+	"github.com/mkcdrec/mkcdrec/internal/machine"
 	"github.com/mkcdrec/mkcdrec/internal/system"
 )
 
@@ -18,20 +17,15 @@ func Wipe(ctx context.Context, r system.Runner, device string) error {
 	return nil
 }
 
-// Zero overwrites a part of a device with zeros (dd(1)): from offset on,
-// count MiB, or to the end of the device when count is 0.
-func Zero(ctx context.Context, r system.Runner, device string, offset, count int64) error {
-	args := []string{"if=/dev/zero", "of=" + device, "bs=1M", fmt.Sprintf("seek=%d", offset)}
-	if count > 0 {
-		args = append(args, fmt.Sprintf("count=%d", count), "conv=fsync")
-	}
-	_, err := r.Run(ctx, system.Command{Name: "dd", Args: args})
-	var ee *system.ExitError
-	if count == 0 && errors.As(err, &ee) && strings.Contains(ee.Stderr, "No space left on device") {
-		return nil // that is how dd says that it came to the end
-	}
+// Zero overwrites size bytes of a device from offset on with zeros (dd(1)). A
+// device that is not there is not made as a file.
+func Zero(ctx context.Context, r system.Runner, device string, offset, size machine.Bytes) error {
+	_, err := r.Run(ctx, system.Command{Name: "dd", Args: []string{
+		"if=/dev/zero", "of=" + device, "bs=1M", "iflag=count_bytes", "oflag=seek_bytes",
+		fmt.Sprintf("seek=%d", offset), fmt.Sprintf("count=%d", size), "conv=nocreat,notrunc,fsync",
+	}})
 	if err != nil {
-		return fmt.Errorf("cannot zero the ends of %s: %w", device, err)
+		return fmt.Errorf("cannot zero %s at byte %d: %w", device, offset, err)
 	}
 	return nil
 }
