@@ -28,12 +28,7 @@ func (x *executor) preflight(ctx context.Context) error {
 	default:
 		return fail.New(fail.Unsupported, "this version cannot install the boot loader %q", x.m.BootLoader.Kind)
 	}
-	for _, e := range x.Plan.Erases {
-		if err := x.checkErased(e); err != nil {
-			return err
-		}
-	}
-	if err := x.checkTools(); err != nil {
+	if err := x.checkDevices(ctx); err != nil {
 		return err
 	}
 	if x.Look != nil {
@@ -55,7 +50,7 @@ func (x *executor) preflight(ctx context.Context) error {
 // planned, or in use by somebody else.
 func (x *executor) checkErased(e plan.Erased) error {
 	what := e.Name(*x.m)
-	for _, d := range x.m.DisksUnder(e.Device) {
+	for _, d := range x.m.Disks {
 		if slices.Contains(x.Protected, d.Name) {
 			return fail.New(fail.Refused, "disk %s holds the medium or the backup and is never overwritten", d.Name)
 		}
@@ -105,6 +100,14 @@ func (x *executor) checkHere(here machine.Machine) error {
 			return fail.New(fail.Refused, "disk %s is read-only", d.Name)
 		}
 		target[d.Name] = true
+	}
+	for _, e := range x.Plan.Erases {
+		if x.Plan.Scope == nil {
+			break
+		}
+		if err := samePlace(x.m, &here, e); err != nil {
+			return err
+		}
 	}
 	for _, s := range x.Plan.Steps {
 		if s.Kind != plan.CreateVG {
