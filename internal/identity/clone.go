@@ -1,12 +1,114 @@
 package identity
 
 import (
+	"net/netip"
 	"regexp"
 	"strings"
 )
 
-// Hosts replaces a host name in /etc/hosts, also as the first label of a full name.
+// Leftover is what the original left behind and a clone must not have: each
+// program makes its own anew. Patterns are path.Match patterns, relative to
+// the root; only regular files are meant.
+type Leftover struct {
+	What     string
+	Patterns []string
+}
+
+// Leftovers are the files to remove from a clone. What the initramfs may hold
+// of the original (dracut puts machine-id and hostname into it) needs nothing:
+// systemd reads both again from the root file system when that takes over.
+var Leftovers = []Leftover{
+	// An empty /etc/machine-id is filled from this file first, where it is one
+	// (machine-id(5)): the clone would get the original's back. Without it
+	// systemd makes a new one, and dbus a link to that (tmpfiles.d/dbus.conf);
+	// without systemd, dbus-uuidgen --ensure makes it at the start of dbus. A
+	// link is that already, and stays. An empty file would stay empty.
+	{"the machine-id of dbus", []string{"var/lib/dbus/machine-id"}},
+	{"the random seed", []string{"var/lib/systemd/random-seed", "var/lib/urandom/random-seed"}},
+	// Client identifiers and stable addresses come from it (NetworkManager(8)).
+	{"the secret key of NetworkManager", []string{"var/lib/NetworkManager/secret_key"}},
+	// A client asks for the address that it had, and takes it where no server
+	// answers. The lease databases of servers are not these.
+	{"DHCP leases and client identifiers", []string{
+		"var/lib/NetworkManager/*.lease", "var/lib/dhcp/dhclient*.leases", "var/lib/dhclient/dhclient*.lease*", "var/lib/dhcpcd/*.lease*",
+		"var/lib/dhcpcd5/*.lease*", "var/lib/dhcpcd/duid", "var/lib/dhcpcd/secret", "etc/dhcpcd.duid", "etc/dhcpcd.secret", "var/lib/wicked/*.xml",
+	}},
+}
+
+// Shared is what a clone has in common with the original and nobody but its
+// owner can change: others know it. Only, where set, must be there, too.
+type Shared struct {
+	Pattern, What string
+	Only          []string
+}
+
+// SharedSecrets are named in a warning.
+var SharedSecrets = []Shared{
+	{Pattern: "etc/wireguard/*.conf", What: "WireGuard keys and addresses"},
+	{Pattern: "etc/dropbear/*_host_key", What: "ssh host keys (dropbear)"},
+	{Pattern: "etc/dropbear/initramfs/*_host_key", What: "ssh host keys (dropbear, also in the initramfs)"},
+	{Pattern: "etc/dropbear-initramfs/*_host_key", What: "ssh host keys (dropbear, also in the initramfs)"},
+	{Pattern: "etc/krb5.keytab", What: "Kerberos keys"},
+	{Pattern: "etc/iscsi/initiatorname.iscsi", What: "iSCSI name, by which both would write to one disk", Only: []string{"etc/iscsi/nodes/*", "var/lib/iscsi/nodes/*"}},
+}
+
+// OwnAddresses gives the lines of /etc/hosts that have the original's
+// addresses those of the clone: the given one of that family, or 127.0.1.1,
+// as Debian has it for a name without a fixed address. An IPv6 line without
+// a given address goes: there is nothing like that for IPv6.
+func OwnAddresses(content []byte, was []string, a Address) []byte {
+	own := map[netip.Addr]bool{}
+	for _, w := range was {
+		if p, err := netip.ParsePrefix(w); err == nil {
+			own[p.Addr()] = true
+		}
+	}
+	var given4, given6 string
+	for _, c := range a.CIDR {
+		p, err := netip.ParsePrefix(c)
+		switch {
+		case err != nil:
+		case p.Addr().Is4() && given4 == "":
+			given4 = p.Addr().String()
+		case p.Addr().Is6() && given6 == "":
+			given6 = p.Addr().String()
+		}
+	}
+	if given4 == "" {
+		given4 = "127.0.1.1"
+	}
+	var out []string
+	for line := range strings.SplitSeq(string(content), "\n") {
+		f := strings.Fields(line)
+		if len(f) == 0 {
+			out = append(out, line)
+			continue
+		}
+		ip, err := netip.ParseAddr(f[0])
+		switch {
+		case err != nil || !own[ip]:
+			out = append(out, line)
+		case ip.Is4():
+			out = append(out, strings.Replace(line, f[0], given4, 1))
+		case given6 != "":
+			out = append(out, strings.Replace(line, f[0], given6, 1))
+		}
+	}
+	return []byte(strings.Join(out, "\n"))
+}
+
+// Hosts replaces a host name in /etc/hosts, also as the first label of a full
+// name; where the name itself is a full one, its first label alone, too.
 func Hosts(content []byte, was, now string) []byte {
+	content = hosts(content, was, now)
+	if short, _, full := strings.Cut(was, "."); full {
+		first, _, _ := strings.Cut(now, ".")
+		content = hosts(content, short, first)
+	}
+	return content
+}
+
+func hosts(content []byte, was, now string) []byte {
 	if was == "" || was == now {
 		return content
 	}
@@ -41,103 +143,4 @@ func ValidHostname(s string) bool {
 		}
 	}
 	return true
-}
-
-// Address is how the first interface of a clone gets its address; the zero
-// value is DHCP.
-type Address struct {
-	CIDR    []string
-	Gateway string
-}
-
-// Interfaces rewrites /etc/network/interfaces (interfaces(5)): the stanzas
-// with fixed addresses become DHCP, or the given addresses on the first of
-// them. changed is false where there was no such stanza.
-func Interfaces(content []byte, a Address) (out []byte, changed bool) {
-	var w []string
-	skip, given := false, false
-	for line := range strings.SplitSeq(string(content), "\n") {
-		f := strings.Fields(line)
-		starts := len(f) > 0 && (f[0] == "iface" || f[0] == "auto" || f[0] == "mapping" || f[0] == "source" || f[0] == "source-directory" || strings.HasPrefix(f[0], "allow-"))
-		if starts {
-			skip = false
-		}
-		if len(f) >= 4 && f[0] == "iface" && f[1] != "lo" && (f[3] == "static" || f[3] == "dhcp" && len(a.CIDR) > 0) {
-			skip, changed = true, true
-			inet6 := f[2] == "inet6"
-			addr := ""
-			if !given {
-				addr = pick(a.CIDR, inet6)
-			}
-			switch {
-			case addr != "":
-				given = true
-				w = append(w, "iface "+f[1]+" "+f[2]+" static", "\taddress "+addr)
-				if g := pick([]string{a.Gateway}, inet6); g != "" {
-					w = append(w, "\tgateway "+g)
-				}
-			case inet6:
-				w = append(w, "iface "+f[1]+" inet6 auto")
-			default:
-				w = append(w, "iface "+f[1]+" inet dhcp")
-			}
-			continue
-		}
-		if skip && len(f) > 0 && !strings.HasPrefix(f[0], "#") {
-			continue
-		}
-		w = append(w, line)
-	}
-	return []byte(strings.Join(w, "\n")), changed
-}
-
-// pick is the first address of the wanted family, told by its colons.
-func pick(addresses []string, inet6 bool) string {
-	for _, s := range addresses {
-		if s != "" && strings.Contains(s, ":") == inet6 {
-			return s
-		}
-	}
-	return ""
-}
-
-// Networkd rewrites a .network file of systemd-networkd (systemd.network(5)):
-// fixed addresses and gateways go, DHCP or the given ones come.
-func Networkd(content []byte, a Address) (out []byte, changed bool) {
-	s := string(content)
-	if !regexp.MustCompile(`(?mi)^\s*Address\s*=`).MatchString(s) && len(a.CIDR) == 0 {
-		return content, false
-	}
-	section := ""
-	var w []string
-	for line := range strings.SplitSeq(s, "\n") {
-		t := strings.TrimSpace(line)
-		if strings.HasPrefix(t, "[") {
-			section = t
-			if section == "[Address]" || section == "[Route]" {
-				continue
-			}
-			w = append(w, line)
-			if section == "[Network]" {
-				changed = true
-				if len(a.CIDR) == 0 {
-					w = append(w, "DHCP=yes")
-				}
-				for _, c := range a.CIDR {
-					w = append(w, "Address="+c)
-				}
-				if a.Gateway != "" {
-					w = append(w, "Gateway="+a.Gateway)
-				}
-			}
-			continue
-		}
-		key, _, _ := strings.Cut(t, "=")
-		key = strings.TrimSpace(key)
-		if section == "[Address]" || section == "[Route]" || section == "[Network]" && (key == "Address" || key == "Gateway" || key == "DHCP") {
-			continue
-		}
-		w = append(w, line)
-	}
-	return []byte(strings.Join(w, "\n")), changed
 }

@@ -54,42 +54,26 @@ func TestValidHostname(t *testing.T) {
 	}
 }
 
-const interfaces = `auto lo
-iface lo inet loopback
-
-auto ens3
-iface ens3 inet static
-	address 10.0.0.5/24
-	gateway 10.0.0.1
-# second
-iface ens4 inet dhcp
-`
-
-func TestInterfaces(t *testing.T) {
-	got, changed := Interfaces([]byte(interfaces), Address{})
-	if s := string(got); !changed || strings.Contains(s, "10.0.0.5") || !strings.Contains(s, "iface ens3 inet dhcp\n# second\niface ens4 inet dhcp\n") || !strings.Contains(s, "iface lo inet loopback") {
-		t.Fatalf("changed %v:\n%s", changed, s)
-	}
-	got, _ = Interfaces([]byte(interfaces), Address{CIDR: []string{"10.0.0.9/24"}, Gateway: "10.0.0.254"})
-	if s := string(got); !strings.Contains(s, "iface ens3 inet static\n\taddress 10.0.0.9/24\n\tgateway 10.0.0.254\n") {
-		t.Fatalf("got:\n%s", s)
-	}
-	if _, changed := Interfaces([]byte("iface ens3 inet dhcp\n"), Address{}); changed {
-		t.Fatal("a machine with DHCP was changed")
+func TestHostsOfAFullName(t *testing.T) {
+	got := string(Hosts([]byte("192.0.2.5 web1.example.org web1\n"), "web1.example.org", "web2.example.org"))
+	if got != "192.0.2.5 web2.example.org web2\n" {
+		t.Fatalf("got %q", got)
 	}
 }
 
-func TestNetworkd(t *testing.T) {
-	in := "[Match]\nName=en*\n\n[Network]\nAddress=10.0.0.5/24\nGateway=10.0.0.1\nDNS=10.0.0.1\n\n[Route]\nGateway=10.0.0.7\n"
-	got, changed := Networkd([]byte(in), Address{})
-	if s := string(got); !changed || s != "[Match]\nName=en*\n\n[Network]\nDHCP=yes\nDNS=10.0.0.1\n\n" && s != "[Match]\nName=en*\n\n[Network]\nDHCP=yes\nDNS=10.0.0.1\n" {
-		t.Fatalf("changed %v: %q", changed, s)
+func TestOwnAddresses(t *testing.T) {
+	in := "127.0.0.1 localhost\n192.0.2.5\tweb1 # itself\n192.0.2.50 other\n2001:db8::5 web1\n# 192.0.2.5 web1\n"
+	was := []string{"192.0.2.5/24", "2001:db8::5/64"}
+	tests := []struct {
+		a    Address
+		want string
+	}{
+		{Address{}, "127.0.0.1 localhost\n127.0.1.1\tweb1 # itself\n192.0.2.50 other\n# 192.0.2.5 web1\n"},
+		{Address{CIDR: []string{"192.0.2.9/24", "2001:db8::9/64"}}, "127.0.0.1 localhost\n192.0.2.9\tweb1 # itself\n192.0.2.50 other\n2001:db8::9 web1\n# 192.0.2.5 web1\n"},
 	}
-	got, _ = Networkd([]byte(in), Address{CIDR: []string{"10.0.0.9/24"}, Gateway: "10.0.0.1"})
-	if s := string(got); !strings.Contains(s, "Address=10.0.0.9/24\nGateway=10.0.0.1\n") || strings.Contains(s, "10.0.0.5") {
-		t.Fatalf("got %q", s)
-	}
-	if _, changed := Networkd([]byte("[Network]\nDHCP=yes\n"), Address{}); changed {
-		t.Fatal("a machine with DHCP was changed")
+	for _, tt := range tests {
+		if got := string(OwnAddresses([]byte(in), was, tt.a)); got != tt.want {
+			t.Errorf("%v: got %q", tt.a, got)
+		}
 	}
 }

@@ -169,8 +169,9 @@ func (x *executor) resume(ctx context.Context) (map[string]bool, error) {
 	}
 	for _, s := range x.Plan.Steps {
 		// Disk names that were exchanged must not be exchanged again in files
-		// that were already rewritten: start from the files of the backup.
-		if s.Kind == plan.Identity && p.begun[s.ID] && !p.done[s.ID] && len(x.Plan.Renames()) > 0 {
+		// that were already rewritten, and of a clone it is not known what was
+		// changed or removed so far: start from the files of the backup.
+		if s.Kind == plan.Identity && p.begun[s.ID] && !p.done[s.ID] && (len(x.Plan.Renames()) > 0 || s.Clone != nil) {
 			for _, u := range x.Plan.Steps {
 				if u.Kind == plan.Unpack {
 					delete(p.done, u.ID)
