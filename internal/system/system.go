@@ -28,6 +28,7 @@ type Command struct {
 	Env    []string  // added to a plain environment with LC_ALL=C and PATH
 	Dir    string
 	Chroot string // run inside this root
+	Proc   bool   // with /proc in it, and as if it were mounted with exec and dev
 }
 
 // Result is what a program left behind.
@@ -112,7 +113,7 @@ func (h *Host) Run(ctx context.Context, c Command) (Result, error) {
 		cmd.Stdout = c.Stdout
 	}
 	start := time.Now()
-	err := cmd.Run()
+	err := launch(cmd, c)
 	res := Result{Stdout: out.Bytes(), Stderr: errOut.Bytes(), Duration: time.Since(start)}
 	if cmd.ProcessState != nil {
 		res.ExitCode = cmd.ProcessState.ExitCode()
