@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/mkcdrec/mkcdrec/internal/machine"
@@ -41,21 +43,17 @@ func Build(ctx context.Context, r system.Runner, m machine.Machine, o Options) (
 			return res, fmt.Errorf("cannot make a work directory: %w", err)
 		}
 	}
-	c, err := Gather(ctx, r, m, o)
-	if err != nil {
-		return res, err
-	}
 	stage, err := os.MkdirTemp(o.WorkDir, "stage-")
 	if err != nil {
 		return res, fmt.Errorf("cannot make a stage for the rescue system: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(stage)) }()
-	o.progress("indexing modules", 0, 0)
-	if err := c.depmod(ctx, r, stage); err != nil {
+	c, err := gatherWhatRuns(ctx, r, m, o, stage)
+	if err != nil {
 		return res, err
 	}
-	err = c.tryPrograms(ctx, r, filepath.Join(stage, "root"), func(done, total int) { o.progress("trying programs", done, total) })
-	if err != nil {
+	o.progress("indexing modules", 0, 0)
+	if err := c.depmod(ctx, r, stage); err != nil {
 		return res, err
 	}
 	id := c.Identity
@@ -85,6 +83,33 @@ func Build(ctx context.Context, r system.Runner, m machine.Machine, o Options) (
 		InitramfsPath: out, KernelPath: c.Tree.host(c.Kernel.Image), KernelVersion: c.Kernel.Version, Size: size, UnpackedSize: c.Tree.Size(),
 		MemoryNeeded: id.MemoryNeeded, Modules: len(c.Modules), Programs: c.Programs, Warnings: c.Warnings,
 	}, nil
+}
+
+// gatherWhatRuns gathers the contents and tries the programs. What is optional
+// and does not run is left out, and all is gathered anew: so nothing stays that
+// only it needed, and what can stand in for it does.
+func gatherWhatRuns(ctx context.Context, r system.Runner, m machine.Machine, o Options, stage string) (Contents, error) {
+	o.without = map[string]bool{}
+	var warnings []string
+	for {
+		c, err := Gather(ctx, r, m, o)
+		if err != nil {
+			return c, err
+		}
+		root := filepath.Join(stage, "root")
+		left, err := c.tryPrograms(ctx, r, root, func(done, total int) { o.progress("trying programs", done, total) })
+		if err := errors.Join(err, os.RemoveAll(root)); err != nil {
+			return c, err
+		}
+		if len(left) == 0 {
+			c.Warnings = append(c.Warnings, warnings...)
+			return c, nil
+		}
+		for _, p := range slices.Sorted(maps.Keys(left)) {
+			o.without[p] = true
+			warnings = append(warnings, fmt.Sprintf("%s is left out, it does not run in the rescue system: %v", p, left[p]))
+		}
+	}
 }
 
 // memoryNeeded is how much memory a machine must have to run a rescue system

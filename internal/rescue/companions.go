@@ -1,12 +1,9 @@
 package rescue
 
 import (
-	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path"
-	"path/filepath"
 	"slices"
 )
 
@@ -25,42 +22,50 @@ var companions = map[string][]string{
 	"mount.nfs":     {"/etc/netconfig", "/etc/nfsmount.conf"},
 	"systemd-udevd": {"/etc/udev/udev.conf", "/usr/lib/systemd/network/99-default.link"},
 	"lvm":           {"/usr/sbin/dmeventd"},
-	"nano":          {"/etc/nanorc"},
+	"mdadm":         {"/usr/sbin/mdmon", "/sbin/mdmon"},
+	"iscsiadm":      {"/usr/sbin/iscsid", "/sbin/iscsid", "/etc/iscsi/initiatorname.iscsi"},
+	"smartctl":      {"/var/lib/smartmontools/drivedb", "/usr/share/smartmontools/drivedb.h"},
+	"dhclient":      {"/usr/sbin/dhclient-script", "/sbin/dhclient-script", "/var/lib/dhcp", "/var/lib/dhclient"},
 }
 
 var certificates = []string{"/etc/ssl/certs/ca-certificates.crt", "/etc/ssl/openssl.cnf", "/usr/lib/ssl/cert.pem", "/usr/lib/ssl/openssl.cnf", "/usr/lib/ssl/certs",
 	"/etc/pki/tls/certs/ca-bundle.crt", "/etc/pki/tls/cert.pem", "/etc/pki/tls/openssl.cnf", "/etc/ssl/ca-bundle.pem", "/etc/ssl/cert.pem", "/var/lib/ca-certificates/ca-bundle.pem",
 	"/etc/crypto-policies/back-ends/openssl*.config"}
 
-// certificateDirs hold one file a certificate beside the bundle, which is enough.
-var certificateDirs = []string{"/etc/ssl/certs", "/usr/lib/ssl/certs"}
+// emptyDirs come without their content: one file a certificate beside the
+// bundle, which is enough; leases of the machine, which are not the rescue system's.
+var emptyDirs = []string{"/etc/ssl/certs", "/usr/lib/ssl/certs", "/var/lib/dhcp", "/var/lib/dhclient"}
 
-func addCompanions(cl *closure, name string) error {
-	t := cl.tree
+// calls are companions that do a program's work: one of them has to be there.
+var calls = map[string][]string{
+	"dhclient": {"/sbin/dhclient-script", "/usr/sbin/dhclient-script"},
+}
+
+// addCompanions adds what a program opens by name. The error says that one
+// without which it is of no use is not here.
+func (c *Contents) addCompanions(name string) error {
+	t := c.Tree
 	for _, pattern := range companions[name] {
-		m, _ := filepath.Glob(t.host(pattern)) // constant patterns
-		slices.Sort(m)
-		for _, hp := range m {
-			rel, err := filepath.Rel(t.Root, hp)
-			if err != nil {
-				continue
-			}
-			p := path.Join("/", filepath.ToSlash(rel))
-			fi, err := os.Stat(hp)
+		for _, p := range t.glob(pattern) {
+			fi, err := t.stat(p)
 			switch {
 			case err != nil:
 				continue // a dangling link
-			case fi.IsDir() && slices.Contains(certificateDirs, p):
+			case fi.IsDir() && slices.Contains(emptyDirs, p):
 				_, err = t.AddHost(p)
 			case fi.IsDir():
 				err = t.AddHostTree(p, nil)
 			default:
-				err = cl.Add(p)
+				err = c.closure.Add(p)
 			}
-			if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errNoLibrary) {
-				return fmt.Errorf("cannot add what %s needs: %w", name, err)
+			if err != nil {
+				c.Warnings = append(c.Warnings, fmt.Sprintf("%s has to do without %s: %v", name, p, err))
 			}
 		}
+	}
+	called := calls[name]
+	if len(called) > 0 && !slices.ContainsFunc(called, t.Has) {
+		return fmt.Errorf("%s, which it calls, is not here: %w", path.Base(called[0]), fs.ErrNotExist)
 	}
 	return nil
 }

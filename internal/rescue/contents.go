@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/mkcdrec/mkcdrec/internal/fail"
@@ -33,6 +31,8 @@ type Options struct {
 	WorkDir        string    // where the stage and the result go; "": a new one below /var/tmp
 	Level          int       // zstd; 0: DefaultLevel
 	SourceDate     time.Time // time of every file; zero: Identity.Made
+	// without are paths of programs that are there and are left out all the same.
+	without map[string]bool
 	// Progress is told of each stage, with a count where there is one; may be nil.
 	Progress func(stage string, done, total int)
 }
@@ -53,6 +53,8 @@ type Contents struct {
 	Programs        []Installed
 	Warnings        []string
 	Identity        Identity // as Options.Identity, with what was found here
+
+	closure *closure // of everything in Tree
 }
 
 // Installed is a program of the table, or a user's own, with the path that was found.
@@ -74,6 +76,7 @@ var Names = []string{"start-restore.sh", "clone-disk.sh", "clone-dsk.sh", "power
 // is not there is a fail.Unsupported error that names all of them.
 func Gather(ctx context.Context, r system.Runner, m machine.Machine, o Options) (Contents, error) {
 	c := Contents{Tree: NewTree(o.Root)}
+	c.closure = newClosure(c.Tree)
 	var err error
 	if c.Kernel, err = FindKernel(o.Root, m.Kernel, o.Kernel); err != nil {
 		return c, err
@@ -114,82 +117,6 @@ func Gather(ctx context.Context, r system.Runner, m machine.Machine, o Options) 
 	return c, nil
 }
 
-// addPrograms adds the table's programs and the user's with their libraries.
-func (c *Contents) addPrograms(ctx context.Context, r system.Runner, o Options) error {
-	cl := newClosure(c.Tree)
-	table := TableFor(o.RestoreTools, o.Programs)
-	if o.Identity.Settings.ConsoleLogin {
-		table = append(table, Program{Name: "sulogin", Group: "shell", Needed: true, For: "asking for root's password on the consoles (settings: console_login)", Pkg: utilLinux})
-	}
-	var missing, packages []string
-	var absent []Program
-	family := hostFamily(c.Tree)
-	for _, p := range table {
-		where, ok := Find(c.Tree.Root, p)
-		if !ok {
-			absent = append(absent, p)
-			continue
-		}
-		if err := cl.Add(where); err != nil {
-			if p.Needed {
-				return fail.New(fail.Unsupported, "cannot put %s into the rescue system: %w", p.Name, err)
-			}
-			c.Warnings = append(c.Warnings, fmt.Sprintf("%s is left out: %v", p.Name, err))
-			continue
-		}
-		if path.Base(where) != path.Base(p.Name) && !c.Tree.Has("/usr/bin/"+p.Name) && p.Name != "systemd-udevd" {
-			c.Tree.AddLink("/usr/bin/"+p.Name, where)
-		}
-		c.Programs = append(c.Programs, Installed{Program: p, Path: where})
-		if err := addCompanions(cl, p.Name); err != nil {
-			return err
-		}
-	}
-	applets := c.applets(ctx, r)
-	for _, p := range absent {
-		switch {
-		case slices.Contains(applets, p.Name):
-			c.Tree.AddLink("/usr/bin/"+p.Name, "busybox")
-			c.Programs = append(c.Programs, Installed{Program: p, Path: "/usr/bin/" + p.Name, Applet: true})
-		case p.Needed:
-			missing = append(missing, p.Name)
-			if s := p.Package(family); s != "" && !slices.Contains(packages, s) {
-				packages = append(packages, s)
-			}
-		}
-	}
-	if len(missing) > 0 {
-		return fail.Hint(fail.New(fail.Unsupported, "cannot make a rescue system without: %s", strings.Join(missing, ", ")),
-			"install %s", strings.Join(packages, " "))
-	}
-	return nil
-}
-
-// applets are the programs that busybox can stand in for, if it is on board in its static form or not.
-func (c *Contents) applets(ctx context.Context, r system.Runner) []string {
-	i := slices.IndexFunc(c.Programs, func(p Installed) bool { return p.Name == "busybox" })
-	if i < 0 || r == nil {
-		return nil
-	}
-	res, err := r.Run(ctx, system.Command{Name: c.Programs[i].Path, Args: []string{"--list"}})
-	if err != nil {
-		c.Warnings = append(c.Warnings, fmt.Sprintf("cannot ask busybox for its programs: %v", err))
-		return nil
-	}
-	return strings.Fields(string(res.Stdout))
-}
-
-// Find finds a program of the table below a root directory.
-func Find(root string, p Program) (string, bool) {
-	t := NewTree(root)
-	for _, n := range append([]string{p.Name}, p.Or...) {
-		if where, ok := findProgram(t, n); ok {
-			return where, true
-		}
-	}
-	return "", false
-}
-
 func (c *Contents) addModules(o Options) error {
 	mods, err := readModules(c.Tree, c.Kernel)
 	if err != nil {
@@ -215,11 +142,25 @@ func (c *Contents) addModules(o Options) error {
 	return nil
 }
 
-// addUserFile adds a file, or a directory with all below it, that the settings name.
+// addUserFile adds a file, or a directory with all below it, that the settings
+// name. Programs and libraries in it get what they need; what lacks something
+// here comes as it is, for it may be meant for another machine.
 func (c *Contents) addUserFile(f string) error {
+	before := c.Tree.mark()
 	err := c.Tree.AddHostTree(f, nil)
 	if errors.Is(err, fs.ErrNotExist) {
 		return fail.Hint(fail.New(fail.Usage, "cannot put %s into the rescue system: %w", f, err), "take it out of the list of files in the settings")
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	for _, p := range slices.Clone(c.Tree.order[before:]) {
+		if c.Tree.entries[p].Source == "" {
+			continue
+		}
+		if err := c.closure.Add(p); err != nil {
+			c.Warnings = append(c.Warnings, fmt.Sprintf("%s will not run in the rescue system: %v (settings: files)", p, err))
+		}
+	}
+	return nil
 }

@@ -31,6 +31,7 @@ type Entry struct {
 type Tree struct {
 	Root    string
 	entries map[string]*Entry
+	order   []string // paths in the order in which they came, for mark and back
 }
 
 // NewTree makes an empty tree that takes files from root.
@@ -39,6 +40,24 @@ func NewTree(root string) *Tree {
 		root = "/"
 	}
 	return &Tree{Root: root, entries: map[string]*Entry{}}
+}
+
+// put sets an entry.
+func (t *Tree) put(e *Entry) {
+	if t.entries[e.Path] == nil {
+		t.order = append(t.order, e.Path)
+	}
+	t.entries[e.Path] = e
+}
+
+// mark remembers what the tree holds; back takes out what came since.
+func (t *Tree) mark() int { return len(t.order) }
+
+func (t *Tree) back(mark int) {
+	for _, p := range t.order[mark:] {
+		delete(t.entries, p)
+	}
+	t.order = t.order[:mark]
 }
 
 // Entries are all entries, sorted by path: parents before children.
@@ -109,7 +128,7 @@ func (t *Tree) AddHost(p string) (string, error) {
 	}
 	for from, to := range links {
 		t.parents(from)
-		t.entries[from] = &Entry{Path: from, Mode: fs.ModeSymlink | 0o777, Link: to}
+		t.put(&Entry{Path: from, Mode: fs.ModeSymlink | 0o777, Link: to})
 	}
 	fi, err := os.Stat(t.host(real))
 	if err != nil {
@@ -119,12 +138,12 @@ func (t *Tree) AddHost(p string) (string, error) {
 	case fi.IsDir():
 		t.parents(real)
 		if t.entries[real] == nil {
-			t.entries[real] = &Entry{Path: real, Mode: fs.ModeDir | fi.Mode().Perm()}
+			t.put(&Entry{Path: real, Mode: fs.ModeDir | fi.Mode().Perm()})
 		}
 	case fi.Mode().IsRegular():
 		t.parents(real)
 		// No set-user-ID bits: everyone in the rescue system is root.
-		t.entries[real] = &Entry{Path: real, Mode: fi.Mode().Perm(), Source: t.host(real), Size: machine.Bytes(fi.Size())}
+		t.put(&Entry{Path: real, Mode: fi.Mode().Perm(), Source: t.host(real), Size: machine.Bytes(fi.Size())})
 	default:
 		return "", fmt.Errorf("cannot add %s: not a file or directory", p)
 	}
@@ -166,7 +185,7 @@ func (t *Tree) AddHostTree(dir string, keep func(p string) bool) error {
 func (t *Tree) AddData(p string, mode fs.FileMode, data []byte) {
 	p = t.place(p)
 	t.parents(p)
-	t.entries[p] = &Entry{Path: p, Mode: mode.Perm(), Data: data, Size: machine.Bytes(len(data))}
+	t.put(&Entry{Path: p, Mode: mode.Perm(), Data: data, Size: machine.Bytes(len(data))})
 }
 
 // AddSource adds a file whose content comes from a path of this process.
@@ -177,7 +196,7 @@ func (t *Tree) AddSource(p string, mode fs.FileMode, source string) error {
 	}
 	p = t.place(p)
 	t.parents(p)
-	t.entries[p] = &Entry{Path: p, Mode: mode.Perm(), Source: source, Size: machine.Bytes(fi.Size())}
+	t.put(&Entry{Path: p, Mode: mode.Perm(), Source: source, Size: machine.Bytes(fi.Size())})
 	return nil
 }
 
@@ -185,30 +204,20 @@ func (t *Tree) AddSource(p string, mode fs.FileMode, source string) error {
 func (t *Tree) AddDir(p string, mode fs.FileMode) {
 	p = t.place(p)
 	t.parents(p)
-	t.entries[p] = &Entry{Path: p, Mode: fs.ModeDir | mode&(fs.ModePerm|fs.ModeSticky)}
+	t.put(&Entry{Path: p, Mode: fs.ModeDir | mode&(fs.ModePerm|fs.ModeSticky)})
 }
 
 // AddLink adds a symbolic link.
 func (t *Tree) AddLink(p, target string) {
 	p = t.place(p)
 	t.parents(p)
-	t.entries[p] = &Entry{Path: p, Mode: fs.ModeSymlink | 0o777, Link: target}
+	t.put(&Entry{Path: p, Mode: fs.ModeSymlink | 0o777, Link: target})
 }
 
 // AddChar adds a character device.
 func (t *Tree) AddChar(p string, mode fs.FileMode, major, minor uint32) {
 	t.parents(p)
-	t.entries[p] = &Entry{Path: p, Mode: fs.ModeDevice | fs.ModeCharDevice | mode.Perm(), Major: major, Minor: minor}
-}
-
-// Remove takes a path out, and everything below it.
-func (t *Tree) Remove(p string) {
-	p = path.Clean(p)
-	for k := range t.entries {
-		if k == p || strings.HasPrefix(k, p+"/") {
-			delete(t.entries, k)
-		}
-	}
+	t.put(&Entry{Path: p, Mode: fs.ModeDevice | fs.ModeCharDevice | mode.Perm(), Major: major, Minor: minor})
 }
 
 // Has says whether a path, with links followed inside the tree, is there.
@@ -245,7 +254,7 @@ func (t *Tree) follow(p string) string {
 func (t *Tree) parents(p string) {
 	for d := path.Dir(p); d != "/"; d = path.Dir(d) {
 		if t.entries[d] == nil {
-			t.entries[d] = &Entry{Path: d, Mode: fs.ModeDir | 0o755}
+			t.put(&Entry{Path: d, Mode: fs.ModeDir | 0o755})
 		}
 	}
 }
@@ -266,4 +275,47 @@ func readHost(t *Tree, p string) ([]byte, error) {
 		return nil, err
 	}
 	return os.ReadFile(t.host(real))
+}
+
+// glob are the paths of the machine that a pattern matches, sorted. Links in
+// the part before the first wildcard are followed below Root.
+func (t *Tree) glob(pattern string) (out []string) {
+	dir, rest := path.Split(path.Clean(pattern))
+	for strings.ContainsAny(dir, `*?[`) {
+		up, last := path.Split(strings.TrimSuffix(dir, "/"))
+		dir, rest = up, path.Join(last, rest)
+	}
+	real, _, err := t.Resolve(dir)
+	if err != nil {
+		return nil
+	}
+	m, _ := filepath.Glob(t.host(path.Join(real, rest))) // its only error is a bad pattern, which matches nothing
+	for _, hp := range m {
+		if rel, err := filepath.Rel(t.host(real), hp); err == nil {
+			out = append(out, path.Join(dir, filepath.ToSlash(rel)))
+		}
+	}
+	sort.Strings(out)
+	return out
+}
+
+// isFile says that a path of the machine, with links followed, is a regular file.
+func isFile(t *Tree, p string) bool {
+	fi, err := t.stat(p)
+	return err == nil && fi.Mode().IsRegular()
+}
+
+// isDir says the same of a directory.
+func isDir(t *Tree, p string) bool {
+	fi, err := t.stat(p)
+	return err == nil && fi.IsDir()
+}
+
+// stat looks at a path of the machine, with links followed below Root.
+func (t *Tree) stat(p string) (fs.FileInfo, error) {
+	real, _, err := t.Resolve(p)
+	if err != nil {
+		return nil, err
+	}
+	return os.Lstat(t.host(real))
 }

@@ -1,11 +1,6 @@
 package rescue
 
-import (
-	"os"
-	"path"
-	"path/filepath"
-	"slices"
-)
+import "path"
 
 // udevRules are the rules that go on the medium, without their suffix. What
 // is not in the list stays out, above all what would touch a disk before the
@@ -23,10 +18,9 @@ var udevRules = []string{
 var udevHelpers = []string{"ata_id", "cdrom_id", "scsi_id", "mtd_probe", "fido_id"}
 
 func (c *Contents) addUdev() error {
-	cl := newClosure(c.Tree)
 	t := c.Tree
 	for _, dir := range []string{"/usr/lib/udev", "/lib/udev"} {
-		if _, err := os.Stat(t.host(dir)); err != nil {
+		if !isDir(t, dir) {
 			continue
 		}
 		for _, n := range udevRules {
@@ -38,33 +32,19 @@ func (c *Contents) addUdev() error {
 		}
 		for _, n := range udevHelpers {
 			if p := path.Join(dir, n); isFile(t, p) {
-				if err := cl.Add(p); err != nil {
+				if err := c.closure.Add(p); err != nil {
 					return err
 				}
 			}
 		}
 	}
 	// The machine's own names for its network cards.
-	links, _ := filepath.Glob(t.host("/etc/systemd/network/*.link")) // constant pattern
-	slices.Sort(links)
-	for _, l := range links {
-		if rel, err := filepath.Rel(t.Root, l); err == nil {
-			if p := path.Join("/", rel); isFile(t, p) {
-				if _, err := t.AddHost(p); err != nil {
-					return err
-				}
+	for _, p := range t.glob("/etc/systemd/network/*.link") {
+		if isFile(t, p) {
+			if _, err := t.AddHost(p); err != nil {
+				return err
 			}
 		}
 	}
 	return nil
-}
-
-// isFile says that a path of the machine, with links followed, is a regular file.
-func isFile(t *Tree, p string) bool {
-	real, _, err := t.Resolve(p)
-	if err != nil {
-		return false
-	}
-	fi, err := os.Lstat(t.host(real))
-	return err == nil && fi.Mode().IsRegular()
 }
