@@ -313,7 +313,7 @@ func (a *app) carryOut(ctx context.Context, p plan.Plan, b *opened, ans restore.
 		return err
 	}
 	a.ui.Say("")
-	a.ui.Say("%s of %s: %d steps, %d paths, %s; %d paths compared with the backup.", a.ui.Styled(ui.Green, "Restored"), p.Host, rep.Steps+rep.Resumed,
+	a.ui.Say("%s %s: %d steps, %d paths, %s; %d paths compared with the backup.", a.ui.Styled(ui.Green, "Restored"), p.Host, rep.Steps+rep.Resumed,
 		rep.Unpacked.Paths, ui.Size(rep.Unpacked.Bytes), rep.Verified.Paths)
 	if n := len(rep.Warnings); n > 0 {
 		return fail.New(fail.Warnings, "the machine was restored, with %d warnings", n)
