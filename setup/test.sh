@@ -11,5 +11,5 @@ install_missing 'the tests' \
 	grub-pc-bin grub-efi-amd64-bin grub-efi-amd64-signed shim-signed linux-image-amd64 memtest86+ \
 	mmdebstrap debian-archive-keyring \
 	e2fsprogs xfsprogs btrfs-progs lvm2 mdadm cryptsetup-bin \
-	attr acl libcap2-bin zstd cpio tar rsync \
+	attr acl libcap2-bin zstd cpio libarchive-tools tar rsync \
 	busybox-static kmod udev iproute2 openssh-client openssh-server man-db less nano procps

@@ -24,15 +24,26 @@ const maxCpioFile = 1<<32 - 1
 // writeCpio writes entries as a "newc" archive, the form the kernel's
 // initramfs takes (Documentation/driver-api/early-userspace/buffer-format.rst).
 // Inode numbers count from 1 and every time is mtime, so that the same
-// content gives the same bytes.
+// content gives the same bytes. Names of one file have one inode number, and
+// the last of them the content, as in GNU cpio.
 func writeCpio(ctx context.Context, w io.Writer, entries []*Entry, mtime time.Time) error {
 	bw := bufio.NewWriterSize(w, 1<<20)
 	c := cpioWriter{w: bw, mtime: mtime.Unix()}
+	names := map[inode][]int{} // indexes of entries
+	for i, e := range entries {
+		if e.inode != (inode{}) {
+			names[e.inode] = append(names[e.inode], i)
+		}
+	}
 	for i, e := range entries {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := c.entry(uint32(i+1), e); err != nil {
+		ino, nlink, content := i, 1, true
+		if n := names[e.inode]; len(n) > 1 {
+			ino, nlink, content = n[0], len(n), i == n[len(n)-1]
+		}
+		if err := c.entry(uint32(ino+1), uint32(nlink), e, content); err != nil {
 			return fmt.Errorf("cannot pack %s: %w", e.Path, err)
 		}
 	}
@@ -78,7 +89,7 @@ func (c *cpioWriter) header(ino, mode, nlink uint32, size int64, major, minor ui
 	c.pad(4)
 }
 
-func (c *cpioWriter) entry(ino uint32, e *Entry) error {
+func (c *cpioWriter) entry(ino, nlink uint32, e *Entry, content bool) error {
 	name := e.Path[1:]
 	perm := uint32(e.Mode.Perm())
 	if e.Mode&fs.ModeSticky != 0 {
@@ -92,8 +103,10 @@ func (c *cpioWriter) entry(ino uint32, e *Entry) error {
 		c.write([]byte(e.Link))
 	case e.Mode&fs.ModeCharDevice != 0:
 		c.header(ino, cpioChar|perm, 1, 0, e.Major, e.Minor, name)
+	case !content:
+		c.header(ino, cpioFile|perm, nlink, 0, 0, 0, name)
 	case e.Source != "":
-		return c.file(ino, perm, name, e.Source)
+		return c.file(ino, perm, nlink, name, e.Source)
 	default:
 		c.header(ino, cpioFile|perm, 1, int64(len(e.Data)), 0, 0, name)
 		c.write(e.Data)
@@ -102,7 +115,7 @@ func (c *cpioWriter) entry(ino uint32, e *Entry) error {
 	return c.err
 }
 
-func (c *cpioWriter) file(ino, perm uint32, name, source string) error {
+func (c *cpioWriter) file(ino, perm, nlink uint32, name, source string) error {
 	f, err := os.Open(source)
 	if err != nil {
 		return err
@@ -116,7 +129,7 @@ func (c *cpioWriter) file(ino, perm uint32, name, source string) error {
 	if size > maxCpioFile {
 		return fmt.Errorf("%d bytes are too many for an initramfs", size)
 	}
-	c.header(ino, cpioFile|perm, 1, size, 0, 0, name)
+	c.header(ino, cpioFile|perm, nlink, size, 0, 0, name)
 	if c.err != nil {
 		return c.err
 	}

@@ -24,7 +24,11 @@ type Entry struct {
 	Major  uint32      // of a character device
 	Minor  uint32
 	Size   machine.Bytes
+	inode  inode // of Source, if it has several names
 }
+
+// inode is which file it is on this machine.
+type inode struct{ dev, ino uint64 }
 
 // Tree is the content of a rescue system by path. Root is the root directory
 // of the machine that files are taken from, "/" or a test's directory.
@@ -143,7 +147,11 @@ func (t *Tree) AddHost(p string) (string, error) {
 	case fi.Mode().IsRegular():
 		t.parents(real)
 		// No set-user-ID bits: everyone in the rescue system is root.
-		t.put(&Entry{Path: real, Mode: fi.Mode().Perm(), Source: t.host(real), Size: machine.Bytes(fi.Size())})
+		e := &Entry{Path: real, Mode: fi.Mode().Perm(), Source: t.host(real), Size: machine.Bytes(fi.Size())}
+		if st, ok := fi.Sys().(*syscall.Stat_t); ok && st.Nlink > 1 {
+			e.inode = inode{uint64(st.Dev), st.Ino}
+		}
+		t.put(e)
 	default:
 		return "", fmt.Errorf("cannot add %s: not a file or directory", p)
 	}
@@ -259,11 +267,15 @@ func (t *Tree) parents(p string) {
 	}
 }
 
-// Size is the sum of the sizes of all files.
+// Size is the sum of the sizes of all files; one with several names counts once.
 func (t *Tree) Size() machine.Bytes {
 	var n machine.Bytes
+	seen := map[inode]bool{}
 	for _, e := range t.entries {
-		n += e.Size
+		if e.inode == (inode{}) || !seen[e.inode] {
+			n += e.Size
+		}
+		seen[e.inode] = true
 	}
 	return n
 }
