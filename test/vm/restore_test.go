@@ -23,11 +23,14 @@ type scenario struct {
 	fixture string
 	usb     bool // the medium is a USB stick, not a disc
 	again   bool // then once more, onto the disk in use, with a power cut in the middle
+	control bool // then damage the restored machine, and see that the comparison notices
 }
 
-func TestRestoreUEFILVMFromDisc(t *testing.T)     { scenario{fixture: "uefi-lvm", again: true}.run(t) }
-func TestRestoreBIOSLogicalFromDisc(t *testing.T) { scenario{fixture: "bios-mbr"}.run(t) }
-func TestRestoreUEFIBtrfsFromStick(t *testing.T)  { scenario{fixture: "uefi-btrfs", usb: true}.run(t) }
+func TestRestoreUEFILVMFromDisc(t *testing.T) { scenario{fixture: "uefi-lvm", again: true}.run(t) }
+func TestRestoreBIOSLogicalFromDisc(t *testing.T) {
+	scenario{fixture: "bios-mbr", control: true}.run(t)
+}
+func TestRestoreUEFIBtrfsFromStick(t *testing.T) { scenario{fixture: "uefi-btrfs", usb: true}.run(t) }
 
 // binary is the static mkcdrec to try.
 func binary(t *testing.T) string {
@@ -106,7 +109,8 @@ then = "poweroff"
 
 func (s scenario) run(t *testing.T) {
 	needsVM(t)
-	ctx := limit(t, 40*time.Minute)
+	t.Parallel() // the phases in which a machine boots use one core
+	ctx := limit(t, 50*time.Minute)
 	f := fixture(ctx, t, s.fixture)
 	mkcdrec, dir := binary(t), scratch(t)
 	start := time.Now()
@@ -135,6 +139,10 @@ func (s scenario) run(t *testing.T) {
 	s.finishRestore(ctx, t, vm)
 	lap("restored from the medium")
 	vm = s.check(ctx, t, f, disk, vars, filepath.Join(dir, "restored.log"), original, lap)
+	if s.control {
+		noticesDamage(ctx, t, vm, f.Key, original)
+		lap("looked for damage made on purpose")
+	}
 	if !s.again {
 		return
 	}
@@ -192,6 +200,51 @@ func (s scenario) check(ctx context.Context, t *testing.T, f *Fixture, disk, var
 	}
 	t.Logf("compared %d facts", len(original))
 	return vm
+}
+
+// damage is one change below /opt/metadata, by a shell command, and the fact
+// in which it shows.
+var damage = []struct{ fact, command string }{
+	{"stat small", "chmod 0600 small"},
+	{"stat empty", "chown 1:1 empty"},
+	{"stat fifo", "rm fifo"},
+	{"stat sym-relative", "ln -sfn large sym-relative"},
+	{"stat names/-dash", "rm names/-dash"},
+	{"stat added", ": >added"},
+	{"device bigdev", "rm bigdev; mknod bigdev b 259 70001"},
+	{"mtime large", "touch -d @1 large"},
+	{"sha256 owned", "touch -r owned t; printf 'OWNED\\n' >owned; touch -r t owned; rm t"},
+	{"data holes/only-hole", "dd if=/dev/zero of=holes/only-hole bs=65536 seek=3 count=1 conv=notrunc status=none"},
+	{"sha256 of data holes/terabyte", "printf END | dd of=holes/terabyte bs=1 seek=70000000000 conv=notrunc status=none"},
+	{"hardlinks hard-1", "cp -p hard-2 t; mv t hard-2"},
+	{"xattr xattr", "setfattr -n user.mkcdrec -v other xattr"},
+	{"xattr capable", "setcap -r capable"},
+	{"acl acl", "setfacl -m u:1234:r acl"},
+	{"flags flag-immutable", "chattr -i flag-immutable"},
+}
+
+// noticesDamage changes one thing of every kind and fails where the comparison
+// that has just found no difference does not see it.
+func noticesDamage(ctx context.Context, t *testing.T, vm *qemu.VM, key string, original Listing) {
+	t.Helper()
+	script := "set -e; cd /opt/metadata"
+	for _, d := range damage {
+		script += "\n" + d.command
+	}
+	if out, err := vm.SSH(ctx, key, script, nil); err != nil {
+		t.Fatalf("cannot do damage: %v\n%s", err, out)
+	}
+	got, err := list(ctx, vm, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range damage {
+		i := strings.LastIndexByte(d.fact, ' ')
+		fact := d.fact[:i+1] + "/opt/metadata/" + d.fact[i+1:]
+		if was, is := original[fact], got[fact]; was == is {
+			t.Errorf("the comparison does not notice: %s (%s is %q)", d.command, fact, is)
+		}
+	}
 }
 
 // backUp makes the medium inside the running fixture, copies it to iso, and
