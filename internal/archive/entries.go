@@ -49,7 +49,7 @@ func (r *entryReader) run(ctx context.Context) error {
 	if workers <= 0 {
 		workers = runtime.GOMAXPROCS(0)
 	}
-	if err := f.start(ctx, workers, 2*workers+6); err != nil {
+	if err := f.start(ctx, workers, 2*workers+2); err != nil {
 		return err
 	}
 	defer f.stop()

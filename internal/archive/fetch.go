@@ -130,7 +130,8 @@ func (f *fetcher) readFrames() {
 			return
 		}
 		p := f.places[n]
-		*r = rawFrame{number: n, place: p, data: sized(r.data, p.content), packed: sized(r.packed, p.compressed),
+		// Compressed frames differ in size: with some room to spare the memory is soon large enough for all.
+		*r = rawFrame{number: n, place: p, data: sized(r.data, p.content, 0), packed: sized(r.packed, p.compressed, p.compressed/4),
 			ready: make(chan struct{}), pool: f.pool}
 		r.users.Store(1)
 		r.err = f.readOne(r)
@@ -187,9 +188,9 @@ func (f *fetcher) volumeSum(i int, sum hash.Hash) error {
 	return nil
 }
 
-func sized(b []byte, n int) []byte {
+func sized(b []byte, n, spare int) []byte {
 	if cap(b) < n {
-		return make([]byte, n)
+		return make([]byte, n, n+spare)
 	}
 	return b[:n]
 }

@@ -82,11 +82,11 @@ func checkBlock(b []byte) error {
 	if err != nil {
 		return err
 	}
-	var sum int64
-	for i, c := range b {
-		if i >= 148 && i < 156 {
-			c = ' '
-		}
+	sum := int64(8 * ' ') // the field itself counts as blanks
+	for _, c := range b[:148] {
+		sum += int64(c)
+	}
+	for _, c := range b[156:blockSize] {
 		sum += int64(c)
 	}
 	if sum != want {

@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"context"
+	"iter"
 	"maps"
 	"os"
 	"path"
@@ -47,11 +49,10 @@ Nothing outside DIR is touched, whatever the archive says.`,
 			a.ui.Step("Unpacking backup %s of %s into %s", b.Manifest.ID, b.Manifest.Host, into)
 			pr := a.ui.Progress("extract")
 			var n int64
-			choice, err := unpack.Choose(b.Catalogue(ctx), sel.matches)
+			items, err := sel.items(ctx, b.Backup, damaged)
 			if err != nil {
 				return err
 			}
-			items := choice.Items(b.Entries(ctx, archive.ReadOptions{Select: choice.Select, SkipDamaged: damaged}))
 			rep, err := unpack.Run(ctx, items, into, unpack.Options{
 				NoOwner: os.Geteuid() != 0,
 				OnPath:  func(_ *archive.Entry, done int64) { n++; pr.Set(done, sel.total(b.Manifest.Counts.Content), n) },
@@ -102,6 +103,19 @@ func newSelection(paths []string) *selection {
 		s.wanted[strings.TrimPrefix(path.Clean("/"+p), "/")] = false
 	}
 	return s
+}
+
+// items reads what is selected, hard links with their content. The catalogue
+// is read once more for each of the two choices to be made, so not for the whole.
+func (s *selection) items(ctx context.Context, b *archive.Backup, damaged bool) (iter.Seq2[*archive.Item, error], error) {
+	if len(s.wanted) == 0 {
+		return b.Entries(ctx, archive.ReadOptions{SkipDamaged: damaged}), nil
+	}
+	choice, err := unpack.Choose(b.Catalogue(ctx), s.matches)
+	if err != nil {
+		return nil, err
+	}
+	return choice.Items(b.Entries(ctx, archive.ReadOptions{Select: choice.Select, SkipDamaged: damaged})), nil
 }
 
 func (s *selection) matches(e *archive.Entry) bool {

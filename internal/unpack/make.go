@@ -1,10 +1,8 @@
 package unpack
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"hash/maphash"
 	"sort"
 	"strconv"
 	"strings"
@@ -91,10 +89,12 @@ func (u *unpacker) content(j *job, fd int) error {
 		}
 		w.extents = e.Sparse
 	}
-	if e.Hash != [32]byte{} {
+	hash := j.hash
+	if e.Hash != [32]byte{} && hash == nil {
 		w.hash = archive.NewHasher(e)
+		hash = w.hash
 	}
-	if e.Sparse == nil && u.opt.Preallocate > 0 && e.Size >= u.opt.Preallocate && e.Flags&inode.FlagNocow == 0 {
+	if e.Sparse == nil && u.opt.Preallocate > 0 && e.Size >= u.opt.Preallocate && preallocates(fd) {
 		if err := unix.Fallocate(fd, unix.FALLOC_FL_KEEP_SIZE, 0, e.Size); errors.Is(err, unix.ENOSPC) {
 			return fmt.Errorf("cannot reserve %d bytes: %w", e.Size, err)
 		}
@@ -120,18 +120,26 @@ func (u *unpacker) content(j *job, fd int) error {
 	if p := j.failed.Load(); p != nil {
 		return fmt.Errorf("%w: %w", errContent, *p)
 	}
-	return u.check(w, e)
+	return u.check(w, hash, e)
 }
 
-func (u *unpacker) check(w *writer, e *archive.Entry) error {
+// preallocates says whether reserving space helps. btrfs does not compress
+// what is written into reserved space, and tmpfs clears it.
+func preallocates(fd int) bool {
+	var st unix.Statfs_t
+	err := unix.Fstatfs(fd, &st)
+	return err == nil && st.Type != unix.BTRFS_SUPER_MAGIC && st.Type != unix.TMPFS_MAGIC
+}
+
+func (u *unpacker) check(w *writer, hash *archive.Hasher, e *archive.Entry) error {
 	if w.more || w.i < len(w.extents) && !(w.i == len(w.extents)-1 && w.at == w.extents[w.i].Length) {
 		return fmt.Errorf("%w: the archive has %d bytes of it, not the size recorded", errContent, w.done)
 	}
-	if w.hash == nil {
+	if hash == nil {
 		return nil
 	}
 	u.checked.Add(1)
-	if w.hash.Sum() != e.Hash {
+	if hash.Sum() != e.Hash {
 		return fmt.Errorf("%w: SHA-256 differs from the catalogue", errContent)
 	}
 	return nil
@@ -156,8 +164,8 @@ type writer struct {
 	i       int   // current extent
 	at      int64 // bytes of it that were written
 	done    int64
-	more    bool // there was more than the extents hold
-	hash    *archive.Hasher
+	more    bool            // there was more than the extents hold
+	hash    *archive.Hasher // nil: somebody else does
 }
 
 func (w *writer) write(b []byte) error {
@@ -309,118 +317,4 @@ func sorted(m map[string]string) []string {
 	}
 	sort.Strings(keys)
 	return keys
-}
-
-// finish makes the hard links, then sets what must be last: locking flags of
-// files, and everything of the directories, from the bottom up.
-func (u *unpacker) finish(ctx context.Context) error {
-	for _, e := range u.links {
-		if err := u.hardlink(e); err != nil {
-			u.problem(e.Name, err)
-		}
-	}
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	for _, l := range u.locked {
-		if err := u.lock(l); err != nil {
-			u.problem(l.e.Name, err)
-		}
-	}
-	// Deepest first; among equals the later one in the archive wins.
-	sort.SliceStable(u.dirs, func(i, k int) bool { return depth(u.dirs[i].Name) > depth(u.dirs[k].Name) })
-	for _, e := range u.dirs {
-		if err := u.finishDir(e); err != nil {
-			u.problem(e.Name, err)
-		}
-	}
-	return u.fatal()
-}
-
-func depth(name string) int {
-	if name == "." {
-		return 0
-	}
-	return 1 + strings.Count(name, "/")
-}
-
-func (u *unpacker) hardlink(e *archive.Entry) error {
-	if err := inode.CheckName(e.Link); err != nil || e.Link == "." {
-		return fmt.Errorf("cannot link to %q: %w", e.Link, inode.ErrName)
-	}
-	// What was there before is not the file meant, and may be shared with
-	// names outside of the target.
-	if _, ours := u.seen[maphash.String(u.seed, e.Link)]; !ours {
-		return fmt.Errorf("cannot link to %s: it was not unpacked", e.Link)
-	}
-	from, fromBase, err := u.tree.Parent(e.Link)
-	if err != nil {
-		return fmt.Errorf("cannot link to %s: %w", e.Link, err)
-	}
-	defer from.Release()
-	to, toBase, err := u.parent(e.Name)
-	if err != nil {
-		return fmt.Errorf("cannot open its directory: %w", err)
-	}
-	defer to.Release()
-	link := func() error { return unix.Linkat(from.FD, fromBase, to.FD, toBase, 0) }
-	err = link()
-	if errors.Is(err, unix.EEXIST) {
-		var a, b unix.Stat_t
-		if unix.Fstatat(from.FD, fromBase, &a, unix.AT_SYMLINK_NOFOLLOW) == nil &&
-			unix.Fstatat(to.FD, toBase, &b, unix.AT_SYMLINK_NOFOLLOW) == nil && a.Ino == b.Ino && a.Dev == b.Dev {
-			return nil
-		}
-		if err := remove(to.FD, toBase); err != nil {
-			return err
-		}
-		err = link()
-	}
-	if err != nil {
-		return fmt.Errorf("cannot link to %s: %w", e.Link, err)
-	}
-	return nil
-}
-
-// lock sets the locking flags of a file that this run made. Its name may mean
-// another inode by now (a name twice in the archive), even one that has a
-// further name outside the target: that one is left alone.
-func (u *unpacker) lock(l locked) error {
-	e := l.e
-	dir, base, err := u.tree.Parent(e.Name)
-	if err != nil {
-		return err
-	}
-	defer dir.Release()
-	fd, err := unix.Openat(dir.FD, base, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOATIME, 0)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(fd)
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
-		return named("flags", err)
-	}
-	if st.Dev != l.dev || st.Ino != l.ino {
-		return errors.New("was replaced meanwhile, its flags are not set")
-	}
-	return inode.SetFlags(fd, e.Flags, e.Flags&inode.Locking)
-}
-
-func (u *unpacker) finishDir(e *archive.Entry) error {
-	dir, err := u.tree.Dir(e.Name)
-	if err != nil {
-		return fmt.Errorf("cannot open directory: %w", err)
-	}
-	defer dir.Release()
-	have, err := inode.Xattrs(dir.FD)
-	if err != nil {
-		return err
-	}
-	for n := range have { // of an earlier run, or of mkfs
-		if _, keep := e.Xattrs[n]; !keep && !strings.HasPrefix(n, "system.") || n == "system.posix_acl_access" && !keep {
-			_ = unix.Fremovexattr(dir.FD, n)
-		}
-	}
-	return u.metaFD(dir.FD, e)
 }

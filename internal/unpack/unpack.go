@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
-	"io"
 	"iter"
 	"path"
 	"runtime"
@@ -78,12 +77,13 @@ func Run(ctx context.Context, items iter.Seq2[*archive.Item, error], target stri
 		return Report{}, fail.New(fail.Failed, "cannot unpack: %w", err)
 	}
 	defer tree.Close()
-	u := &unpacker{opt: opt, tree: tree, jobs: make(chan *job, 256), seed: maphash.MakeSeed(), seen: map[uint64]struct{}{}}
+	u := &unpacker{opt: opt, tree: tree, jobs: make(chan []*job, opt.Workers), seed: maphash.MakeSeed(), seen: map[uint64]struct{}{}}
 	var workers sync.WaitGroup
 	for range opt.Workers {
 		workers.Go(u.worker)
 	}
 	err = u.read(ctx, items)
+	u.flush()
 	close(u.jobs)
 	workers.Wait()
 	if err == nil {
@@ -101,8 +101,11 @@ func Run(ctx context.Context, items iter.Seq2[*archive.Item, error], target stri
 type unpacker struct {
 	opt  Options
 	tree *inode.Tree
-	jobs chan *job
+	jobs chan []*job
 	busy sync.WaitGroup // jobs that are not finished
+
+	batch []*job // not handed over yet
+	size  int64  // bytes of content in it
 
 	seed maphash.Seed
 	seen map[uint64]struct{} // names met so far
@@ -116,24 +119,6 @@ type unpacker struct {
 	locked []locked // get FS_IMMUTABLE_FL, FS_APPEND_FL at the end
 	report Report
 	ended  error
-}
-
-// locked is a file that gets its locking flags at the end, if its name still
-// means the same inode then.
-type locked struct {
-	e        *archive.Entry
-	dev, ino uint64
-}
-
-// job is one path for a worker. Content comes as data, or as chunks from
-// the goroutine that reads the archive.
-type job struct {
-	dir    *inode.Dir
-	base   string
-	e      *archive.Entry
-	item   *archive.Item
-	chunks chan []byte
-	failed atomic.Pointer[error] // the archive broke off within the content
 }
 
 func (u *unpacker) problem(name string, err error) {
@@ -207,9 +192,9 @@ func (u *unpacker) take(item *archive.Item) {
 	h := maphash.String(u.seed, e.Name)
 	if _, twice := u.seen[h]; twice {
 		u.problem(e.Name, errors.New("is in the archive twice; the later one counts"))
-		u.busy.Wait() // so that the later one wins
+		u.settle() // so that the later one wins
 		defer func() {
-			u.busy.Wait() // before anything goes below it
+			u.settle() // before anything goes below it
 			u.tree.Forget(e.Name)
 		}()
 	}
@@ -244,7 +229,7 @@ func (u *unpacker) take(item *archive.Item) {
 func (u *unpacker) parent(name string) (*inode.Dir, string, error) {
 	d, base, err := u.tree.Parent(name)
 	if errors.Is(err, unix.ENOENT) {
-		u.busy.Wait() // a worker may be about to make something else of that name
+		u.settle() // a worker may be about to make something else of that name
 		d, base, err = u.tree.Parent(name)
 	}
 	if err == nil || !errors.Is(err, unix.ENOENT) {
@@ -261,87 +246,6 @@ func (u *unpacker) parent(name string) (*inode.Dir, string, error) {
 		return nil, "", err
 	}
 	return u.tree.Parent(name)
-}
-
-// send gives an item to a worker and, for large content, feeds it.
-func (u *unpacker) send(item *archive.Item) {
-	e := item.Entry
-	dir, base, err := u.parent(e.Name)
-	if err != nil {
-		item.Release()
-		u.problem(e.Name, fmt.Errorf("cannot open its directory: %w", err))
-		return
-	}
-	j := &job{dir: dir, base: base, e: e, item: item}
-	if item.Content != nil {
-		j.chunks = make(chan []byte, 4)
-	}
-	u.busy.Add(1)
-	u.jobs <- j
-	if j.chunks == nil {
-		return
-	}
-	if err := feed(j, item.Content); err != nil {
-		j.failed.Store(&err)
-	}
-	close(j.chunks)
-}
-
-const chunkSize = 256 << 10
-
-var chunks = sync.Pool{New: func() any { b := make([]byte, chunkSize); return &b }}
-
-func feed(j *job, r io.Reader) error {
-	for {
-		b := chunks.Get().(*[]byte)
-		n, err := io.ReadFull(r, *b)
-		if n > 0 {
-			j.chunks <- (*b)[:n]
-		} else {
-			chunks.Put(b)
-		}
-		if err == io.EOF || err == io.ErrUnexpectedEOF {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("cannot read the content of %s: %w", j.e.Name, err)
-		}
-	}
-}
-
-func (u *unpacker) worker() {
-	for j := range u.jobs {
-		err := u.make(j)
-		for b := range j.rest() { // after an error the feeder still sends
-			giveBack(b)
-		}
-		j.item.Release()
-		j.dir.Release()
-		if err != nil {
-			u.problem(j.e.Name, err)
-		}
-		u.busy.Done()
-	}
-}
-
-func (j *job) rest() iter.Seq[[]byte] {
-	return func(yield func([]byte) bool) {
-		if j.chunks == nil {
-			return
-		}
-		for b := range j.chunks {
-			if !yield(b) {
-				return
-			}
-		}
-	}
-}
-
-func giveBack(b []byte) {
-	if cap(b) == chunkSize {
-		b = b[:chunkSize]
-		chunks.Put(&b)
-	}
 }
 
 // makeDir makes a directory or takes over one that is there; its owner, mode,

@@ -89,12 +89,24 @@ func NewDecoder() (*Decoder, error) {
 
 // Decode decompresses frame into content, whose length is the length that is
 // expected. It verifies the frame's own checksum and sum, and never writes
-// beyond content. All its errors wrap ErrFrame.
+// beyond content. While it runs, a byte of frame is changed. All its errors
+// wrap ErrFrame.
 func (d *Decoder) Decode(content, frame []byte, sum uint32) error {
 	if len(frame) < 6 || binary.LittleEndian.Uint32(frame) != magic {
 		return fmt.Errorf("%w: no zstd magic number", ErrFrame)
 	}
-	n, err := d.d.decompress(content, frame)
+	bare := frame
+	if frame[4]&checksumFlag != 0 && len(frame) >= 10 {
+		// The content is hashed once, here, for both checksums: the library
+		// is given the frame as if it had none.
+		bare = frame[:len(frame)-4]
+		if own := binary.LittleEndian.Uint32(frame[len(bare):]); own != sum {
+			return fmt.Errorf("%w: checksum %08x instead of %08x", ErrFrame, own, sum)
+		}
+		frame[4] &^= checksumFlag
+		defer func() { frame[4] |= checksumFlag }()
+	}
+	n, err := d.d.decompress(content, bare)
 	if err != nil {
 		return fmt.Errorf("%w: %v", ErrFrame, err)
 	}
