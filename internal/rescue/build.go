@@ -216,6 +216,9 @@ func (c *Contents) depmod(ctx context.Context, r system.Runner, stage string) er
 	if err := stageEntries(root, entries); err != nil {
 		return err
 	}
+	if err := os.MkdirAll(filepath.Join(root, dir), 0o755); err != nil { // a kernel may have no module of the set
+		return fmt.Errorf("cannot index the kernel modules of the rescue system: %w", err)
+	}
 	if _, err := r.Run(ctx, system.Command{Name: "depmod", Args: []string{"-b", root, c.Kernel.Version}}); err != nil {
 		return fmt.Errorf("cannot index the kernel modules of the rescue system: %w", err)
 	}

@@ -41,7 +41,7 @@ func broken(res system.Result, err error) error {
 	for _, out := range [][]byte{res.Stderr, res.Stdout} {
 		for line := range bytes.Lines(out) {
 			if slices.ContainsFunc(complaints, func(s string) bool { return bytes.Contains(line, []byte(s)) }) {
-				return cmp.Or(err, fmt.Errorf("it says: %s", bytes.TrimSpace(line)))
+				return fmt.Errorf("it says: %s", bytes.TrimSpace(line))
 			}
 		}
 	}
@@ -49,10 +49,14 @@ func broken(res system.Result, err error) error {
 	switch {
 	case errors.Is(err, system.ErrNotFound):
 		return fmt.Errorf("the file or the interpreter that it names is missing: %w", err)
-	case errors.As(err, &ee) && ee.ExitCode != 126 && ee.ExitCode != 127 && ee.ExitCode >= 0:
-		return nil
+	case !errors.As(err, &ee):
+		return err
+	case ee.ExitCode < 0:
+		return fmt.Errorf("a signal ended it: %s", ee.Stderr)
+	case ee.ExitCode == 126 || ee.ExitCode == 127:
+		return fmt.Errorf("exit code %d: %s", ee.ExitCode, ee.Stderr)
 	}
-	return err
+	return nil
 }
 
 // trial is how a program is started to see whether it can be. One whose
