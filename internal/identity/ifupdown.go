@@ -1,7 +1,9 @@
 package identity
 
 import (
+	"errors"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -22,12 +24,18 @@ var fixedOptions = []string{"address", "netmask", "broadcast", "gateway", "netwo
 // ownOptions tell machines apart on the network: hardware address, DHCP client.
 var ownOptions = []string{"hwaddress", "hwaddr", "client", "clientid"}
 
+// backslashBlank is a backslash before blanks at the end of a line.
+var backslashBlank = regexp.MustCompile(`(?m)\\[ \t\r\v\f]+$`)
+
 var ifupdownHooks = []string{"pre-up", "up", "post-up", "down", "pre-down", "post-down"}
 
 // ifupdown rewrites /etc/network/interfaces (interfaces(5)). Everything that
 // does not belong to an address stays: bridges, bonds, VLANs, name servers.
 func ifupdown(f File, w wish) (result, error) {
 	e := ifupdownEdit{wish: w, link: map[string]int{}, done: map[string]bool{}, has: map[string]bool{}}
+	if strings.HasSuffix(strings.TrimRight(string(f.Content), "\n"), "\\") || backslashBlank.Match(f.Content) {
+		return result{}, errors.New("it has a backslash that may or may not join two lines")
+	}
 	all := stanzas(string(f.Content))
 	for _, s := range all {
 		if s.addressed() {
@@ -170,9 +178,7 @@ func (e *ifupdownEdit) addressed(s stanza) []string {
 		return insert(e.rewrite(s, "static", given[:1], gateway), more)
 	case taken, again && (len(given) > 0 || method == "static"):
 		// Another stanza or file gives the addresses; this one keeps its other options.
-		if method == "static" {
-			e.do("further addresses of %s taken out", name)
-		}
+		e.do("further addresses of %s taken out", name)
 		return e.rewrite(s, "manual", nil, "")
 	case method == "static":
 		e.byDHCP(e.links[i])
@@ -193,7 +199,7 @@ func (e *ifupdownEdit) look(s stanza) {
 					e.warn("it takes in %s, which was not looked into: check it for fixed addresses", p)
 				}
 			}
-		case s.head != nil && slices.Contains(ifupdownHooks, f[0]) && slices.ContainsFunc(f[1:], address):
+		case len(s.head) > 1 && slices.Contains(ifupdownHooks, f[0]) && slices.ContainsFunc(f[1:], address):
 			e.warn("a command of %s names an address and was not changed: %s", s.head[1], strings.Join(f, " "))
 		case len(s.head) > 1 && len(s.head) < 4 && f[0] == "address" && s.head[1] != "lo":
 			e.warn("%s has a fixed address in a form that only some versions of ifupdown know; it was not changed", s.head[1])
@@ -212,7 +218,7 @@ func address(word string) bool {
 // rewrite writes a stanza with another method and addresses. With the method it
 // has, only what tells machines apart goes.
 func (e *ifupdownEdit) rewrite(s stanza, method string, addresses []string, gateway string) []string {
-	fixed := s.head[3] == "static" && (method != "static" || len(addresses) > 0)
+	fixed := len(addresses) > 0 || s.head[3] == "static" && method != "static"
 	var kept []string
 	for _, l := range s.lines[1:] {
 		f := fields(l)

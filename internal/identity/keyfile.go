@@ -158,20 +158,24 @@ func (e *keyfileEdit) connection() {
 		return // a port of a bond or bridge has no addresses
 	}
 	m4, m6 := e.method("ipv4"), e.method("ipv6")
+	if m4 == "shared" || m6 == "shared" {
+		if e.fixed("ipv4") || e.fixed("ipv6") {
+			e.warn("the fixed address of %s was not changed: it serves addresses to others", e.l.name)
+		}
+		return
+	}
 	if m4 != "auto" && m4 != "manual" && m6 != "auto" && m6 != "manual" && m6 != "dhcp" {
-		e.shared()
 		return
 	}
 	p := e.wish.part(0, e.l.key)
 	e.links = []link{e.l}
-	e.shared()
 	var routes []string
 	dhcp := false
 	for _, ip := range []struct {
 		name, method, gateway string
 		given                 []string
 	}{{"ipv4", m4, p.gw4, p.v4}, {"ipv6", m6, p.gw6, p.v6}} {
-		if ip.method == "shared" || len(ip.given) == 0 && !e.fixed(ip.name) {
+		if len(ip.given) == 0 && !e.fixed(ip.name) {
 			continue
 		}
 		dhcp = dhcp || len(ip.given) == 0
@@ -202,15 +206,6 @@ func (e *keyfileEdit) fixed(ip string) bool {
 		})
 	}
 	return false
-}
-
-// shared warns of a machine that gives addresses to others.
-func (e *keyfileEdit) shared() {
-	for _, ip := range []string{"ipv4", "ipv6"} {
-		if e.method(ip) == "shared" && e.fixed(ip) {
-			e.warn("the fixed address of %s was not changed: it serves addresses to others", e.l.name)
-		}
-	}
 }
 
 // family gives one family the addresses, or DHCP, and says which routes it lost.
