@@ -167,7 +167,7 @@ var systemTable = slices.Concat(
 	rows("system", false, "processes", pkg("procps", "procps-ng", "procps", "procps-ng"), []string{"-v"}, "top"),
 	rows("system", false, "processes", pkg("psmisc"), one, "fuser", "killall", "pstree"),
 	rows("system", false, "the kernel's messages", utilLinux, nil, "dmesg", "setsid", "hwclock", "lscpu", "nsenter", "unshare", "rev", "flock", "taskset", "agetty"),
-	rows("system", false, "EFI boot entries", pkg("efibootmgr"), one, "efibootmgr"),
+	rows("system", false, "the boot entries of UEFI firmware", pkg("efibootmgr"), one, "efibootmgr"),
 	rows("system", false, "PCI devices", pkg("pciutils"), nil, "lspci", "setpci"),
 	rows("system", false, "USB devices", pkg("usbutils"), one, "lsusb"),
 	rows("system", false, "DMI tables", pkg("dmidecode"), one, "dmidecode"),

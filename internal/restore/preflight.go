@@ -130,7 +130,8 @@ func (x *executor) checkHere(here machine.Machine) error {
 	return nil
 }
 
-// Tools are the programs that a plan needs in the rescue system, sorted.
+// Tools are the programs that a plan calls in the rescue system, sorted: what
+// has to be on a medium that is made for it.
 func Tools(p plan.Plan) []string {
 	need := map[string]bool{"mount": true, "umount": true, "udevadm": true, "blkid": true, "wipefs": true, "dd": true}
 	for _, s := range p.Steps {
@@ -156,6 +157,10 @@ func Tools(p plan.Plan) []string {
 			need["mkswap"] = true
 		case plan.SwapFile:
 			need["mkswap"], need["fallocate"] = true, true
+		case plan.InstallLoader:
+			if s.BootLoader.Kind == machine.GRUBEFI || s.BootLoader.Kind == machine.SystemdBoot {
+				need["efibootmgr"] = true
+			}
 		}
 	}
 	out := make([]string, 0, len(need))
@@ -169,6 +174,12 @@ func Tools(p plan.Plan) []string {
 func (x *executor) checkTools() error {
 	var missing []string
 	for _, n := range Tools(x.Plan) {
+		if n == "efibootmgr" {
+			// A medium of another machine may lack it. No restore is refused for
+			// a boot entry: the fallback path is always made (see efi), and a
+			// warning says that the entry is not there.
+			continue
+		}
 		if _, err := x.System.LookPath(n); err != nil {
 			missing = append(missing, n)
 		}
