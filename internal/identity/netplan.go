@@ -79,7 +79,7 @@ func (e *netplanEdit) definition(section, id string, def *yaml.Node) error {
 		return err
 	}
 	dhcp4, dhcp6 := yes(text(child(def, "dhcp4"))), yes(text(child(def, "dhcp6")))
-	fixed := child(def, "addresses") != nil
+	fixed := has4 || has6
 	if !fixed && !dhcp4 && !dhcp6 {
 		return nil
 	}
