@@ -224,7 +224,7 @@ func (j *job) beginMedium(ctx context.Context) (*medium.Writer, error) {
 	}
 	if j.f.answers != "" {
 		o.Extra = append(o.Extra, medium.File{Name: answersName, Path: j.f.answers})
-		o.Menu.KernelArgs = append(o.Menu.KernelArgs, "mkcdrec.auto=medium")
+		o.Menu.Unattended = true
 	}
 	return medium.NewWriter(ctx, j.image, o)
 }

@@ -20,6 +20,9 @@ type Menu struct {
 	NoSerial    bool
 	// KernelArgs are added to the kernel's command line.
 	KernelArgs []string
+	// Unattended makes entries 1 and 2 restore by the answer file on the
+	// medium, without a question; 6 and 7 are the rescue system then.
+	Unattended bool
 }
 
 // DefaultTimeout is how long the boot screen waits.
@@ -35,6 +38,11 @@ func (m Menu) speed() int {
 func (m Menu) check() error {
 	if m.Default < 0 || m.Default > 5 {
 		return fmt.Errorf("default entry %d of the boot screen is not 1 to 5", m.Default)
+	}
+	for _, a := range m.KernelArgs {
+		if strings.HasPrefix(a, "mkcdrec.auto") {
+			return fmt.Errorf("kernel argument %q would make every entry of the boot screen, the check of the medium too, a restore", a)
+		}
 	}
 	if m.SerialUnit < 0 || m.SerialUnit > 3 {
 		return fmt.Errorf("serial port %d is not 0 to 3", m.SerialUnit)
@@ -103,18 +111,31 @@ func grubConfig(o Options, label string, memtestBIOS, memtestUEFI bool) string {
 	// ramfs: a tmpfs of half the memory would not hold the rescue system where memory is scarce.
 	args := strings.Join(append([]string{"mkcdrec.medium=" + o.ID, "rootfstype=ramfs"}, m.KernelArgs...), " ")
 	serial := fmt.Sprintf("console=ttyS%d,%d", m.SerialUnit, m.speed())
-	start := func(number int, title, extra string) {
+	const harmless = "Starting the rescue system. No disk is changed by that."
+	start := func(number int, title, says, extra string) {
 		line("menuentry %s --hotkey=%d {", quote(fmt.Sprintf("%d  %s", number, title)), number)
-		line("  echo 'Starting the rescue system. No disk is changed by that.'")
+		line("  echo %s", quote(says))
 		line("  linux /boot/vmlinuz %s", strings.TrimSpace(args+" "+extra))
 		line("  initrd /boot/initrd.img")
 		line("}")
 	}
-	start(1, "Rescue system: restore "+o.Host+" from "+o.Made.UTC().Format("2006-01-02 15:04"), "console=tty0")
-	start(2, fmt.Sprintf("The same on the serial console (ttyS%d, %d baud)", m.SerialUnit, m.speed()), "console=tty0 "+serial)
+	onSerial := fmt.Sprintf("The same on the serial console (ttyS%d, %d baud)", m.SerialUnit, m.speed())
+	rescue := "Rescue system: restore " + o.Host + " from " + o.Made.UTC().Format("2006-01-02 15:04")
+	if m.Unattended {
+		const auto, erases = "mkcdrec.auto=medium ", "Starting the unattended restore: it ERASES the disks that its answer file names."
+		start(1, "UNATTENDED restore of "+o.Host+": erases disks, asks nothing", erases, auto+"console=tty0")
+		start(2, onSerial, erases, auto+"console=tty0 "+serial)
+	} else {
+		start(1, rescue, harmless, "console=tty0")
+		start(2, onSerial, harmless, "console=tty0 "+serial)
+	}
 	b.WriteString(hardDisk)
-	start(4, "Check this medium", "console=tty0 mkcdrec.check")
+	start(4, "Check this medium", harmless, "console=tty0 mkcdrec.check")
 	b.WriteString(memoryTest(memtestBIOS, memtestUEFI))
+	if m.Unattended {
+		start(6, rescue, harmless, "console=tty0")
+		start(7, onSerial, harmless, "console=tty0 "+serial)
+	}
 	return b.String()
 }
 

@@ -34,3 +34,34 @@ func TestGrubConfig(t *testing.T) {
 		t.Errorf("no timeout, no serial port:\n%s", s)
 	}
 }
+
+// Only the entries that say so restore without a question: not the check of
+// the medium, and not the rescue system, which stays within reach.
+func TestUnattendedEntriesSayThatTheyErase(t *testing.T) {
+	o := options(Loaders{})
+	o.Menu = Menu{Unattended: true}
+	entries := strings.Split(grubConfig(o, "L", true, true), "menuentry ")[1:]
+	var unattended []string
+	for _, e := range entries {
+		title := e[:strings.Index(e, " --hotkey")]
+		if strings.Contains(e, "mkcdrec.auto") {
+			unattended = append(unattended, title[:2])
+			if !strings.Contains(e, "ERASES") || strings.Contains(e, "No disk is changed") {
+				t.Errorf("%s does not say what it does:\n%s", title, e)
+			}
+		}
+	}
+	if got := strings.Join(unattended, " "); got != "'1 '2" {
+		t.Errorf("unattended are %s", got)
+	}
+	if len(entries) != 8 { // memory test for BIOS and for UEFI
+		t.Errorf("%d entries", len(entries))
+	}
+	o.Menu = Menu{}
+	if s := grubConfig(o, "L", false, false); strings.Contains(s, "mkcdrec.auto") {
+		t.Errorf("a medium without answers restores unattended:\n%s", s)
+	}
+	if err := (Menu{KernelArgs: []string{"mkcdrec.auto=medium"}}).check(); err == nil {
+		t.Error("a kernel argument may make the check of the medium a restore")
+	}
+}

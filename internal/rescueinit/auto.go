@@ -56,12 +56,12 @@ func (r *rescuer) afterwards() {
 		return
 	}
 	defer close(r.autoDone)
+	// Who asks for a check gets a check, whatever else the command line says.
 	if r.opts.Check {
 		r.runTask(r.checkTask())
+		return
 	}
-	if r.opts.Auto != "" {
-		r.runTask(r.restoreTask())
-	}
+	r.runTask(r.restoreTask())
 }
 
 // waitMedium waits for the medium; "" is: it did not come.
