@@ -3,6 +3,7 @@ package identity
 import (
 	"net/netip"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -52,11 +53,12 @@ var SharedSecrets = []Shared{
 	{Pattern: "etc/iscsi/initiatorname.iscsi", What: "iSCSI name, by which both would write to one disk", Only: []string{"etc/iscsi/nodes/*", "var/lib/iscsi/nodes/*"}},
 }
 
-// OwnAddresses gives the lines of /etc/hosts that have the original's
-// addresses those of the clone: the given one of that family, or 127.0.1.1,
-// as Debian has it for a name without a fixed address. An IPv6 line without
-// a given address goes: there is nothing like that for IPv6.
-func OwnAddresses(content []byte, was []string, a Address) []byte {
+// OwnAddresses gives the lines of /etc/hosts that name the host by an address
+// of the original those of the clone: the given one of that family, or
+// 127.0.1.1, as Debian has it for a name without a fixed address. An IPv6 line
+// without a given address goes: there is nothing like that for IPv6. What else
+// is called by one of these addresses may well be meant for the original.
+func OwnAddresses(content []byte, host string, was []string, a Address) []byte {
 	own := map[netip.Addr]bool{}
 	for _, w := range was {
 		if p, err := netip.ParsePrefix(w); err == nil {
@@ -77,16 +79,22 @@ func OwnAddresses(content []byte, was []string, a Address) []byte {
 	if given4 == "" {
 		given4 = "127.0.1.1"
 	}
+	short, _, _ := strings.Cut(host, ".")
+	named := func(name string) bool {
+		first, _, _ := strings.Cut(name, ".")
+		return short != "" && first == short
+	}
 	var out []string
 	for line := range strings.SplitSeq(string(content), "\n") {
-		f := strings.Fields(line)
+		text, _, _ := strings.Cut(line, "#")
+		f := strings.Fields(text)
 		if len(f) == 0 {
 			out = append(out, line)
 			continue
 		}
 		ip, err := netip.ParseAddr(f[0])
 		switch {
-		case err != nil || !own[ip]:
+		case err != nil || !own[ip] || !slices.ContainsFunc(f[1:], named):
 			out = append(out, line)
 		case ip.Is4():
 			out = append(out, strings.Replace(line, f[0], given4, 1))

@@ -62,17 +62,17 @@ func TestHostsOfAFullName(t *testing.T) {
 }
 
 func TestOwnAddresses(t *testing.T) {
-	in := "127.0.0.1 localhost\n192.0.2.5\tweb1 # itself\n192.0.2.50 other\n2001:db8::5 web1\n# 192.0.2.5 web1\n"
+	in := "127.0.0.1 localhost\n192.0.2.5\tweb1 # itself\n192.0.2.50 other\n2001:db8::5 web1\n# 192.0.2.5 web1\n192.0.2.5 db # web1\n"
 	was := []string{"192.0.2.5/24", "2001:db8::5/64"}
 	tests := []struct {
 		a    Address
 		want string
 	}{
-		{Address{}, "127.0.0.1 localhost\n127.0.1.1\tweb1 # itself\n192.0.2.50 other\n# 192.0.2.5 web1\n"},
-		{Address{CIDR: []string{"192.0.2.9/24", "2001:db8::9/64"}}, "127.0.0.1 localhost\n192.0.2.9\tweb1 # itself\n192.0.2.50 other\n2001:db8::9 web1\n# 192.0.2.5 web1\n"},
+		{Address{}, "127.0.0.1 localhost\n127.0.1.1\tweb1 # itself\n192.0.2.50 other\n# 192.0.2.5 web1\n192.0.2.5 db # web1\n"},
+		{Address{CIDR: []string{"192.0.2.9/24", "2001:db8::9/64"}}, "127.0.0.1 localhost\n192.0.2.9\tweb1 # itself\n192.0.2.50 other\n2001:db8::9 web1\n# 192.0.2.5 web1\n192.0.2.5 db # web1\n"},
 	}
 	for _, tt := range tests {
-		if got := string(OwnAddresses([]byte(in), was, tt.a)); got != tt.want {
+		if got := string(OwnAddresses([]byte(in), "web1.example.org", was, tt.a)); got != tt.want {
 			t.Errorf("%v: got %q", tt.a, got)
 		}
 	}

@@ -46,7 +46,7 @@ func (x *executor) names(name string, a identity.Address) error {
 		was = append(was, i.Addresses...)
 	}
 	err := x.edit("etc/hosts", func(b []byte) ([]byte, string) {
-		own := identity.OwnAddresses(b, was, a)
+		own := identity.OwnAddresses(b, x.m.Hostname, was, a)
 		if name == "" {
 			return own, "addresses of this machine"
 		}
