@@ -159,9 +159,9 @@ func (f *fetcher) readFrames() {
 func (f *fetcher) readOne(r *rawFrame) error {
 	name := f.b.Manifest.Volumes[r.place.volume].Name
 	if r.place.compressed == 0 {
-		return fail.New(fail.Damaged, "frame %d: %s cannot be read", r.number, name)
+		return fail.New(fail.Damaged, "frame %d is not in what is left of %s", r.number, name)
 	}
-	vol, err := f.b.volume(f.ctx, r.place.volume)
+	vol, err := f.b.part(f.ctx, r.place.volume)
 	if err != nil {
 		return err
 	}

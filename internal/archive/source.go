@@ -40,6 +40,19 @@ type Backup struct {
 // openFile opens a file of the backup and checks its size. A file that is
 // missing or of another size is damage; a store that does not answer is not.
 func (b *Backup) openFile(ctx context.Context, info FileInfo) (store.ReadFile, error) {
+	f, err := b.openAny(ctx, info)
+	if err != nil {
+		return nil, err
+	}
+	if err := b.checkSize(f, info); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// openAny opens a file of the backup, whatever its size is.
+func (b *Backup) openAny(ctx context.Context, info FileInfo) (store.ReadFile, error) {
 	name := path.Join(b.prefix, info.Name)
 	f, err := b.src.Open(ctx, name)
 	if errors.Is(err, store.ErrNotExist) {
@@ -49,23 +62,37 @@ func (b *Backup) openFile(ctx context.Context, info FileInfo) (store.ReadFile, e
 	if err != nil {
 		return nil, fmt.Errorf("cannot open %s in %s: %w", name, b.src, err)
 	}
+	return f, nil
+}
+
+func (b *Backup) checkSize(f store.ReadFile, info FileInfo) error {
 	if f.Size() != info.Size {
-		size := f.Size()
-		f.Close()
-		return nil, fail.New(fail.Damaged, "%s has %d bytes instead of %d: it was cut, or belongs to another backup", name, size, info.Size)
+		return fail.New(fail.Damaged, "%s has %d bytes instead of %d: it was cut, or belongs to another backup", path.Join(b.prefix, info.Name), f.Size(), info.Size)
+	}
+	return nil
+}
+
+// volume opens volume i, counted from 0, once, and checks its size.
+func (b *Backup) volume(ctx context.Context, i int) (store.ReadFile, error) {
+	f, err := b.part(ctx, i)
+	if err == nil {
+		err = b.checkSize(f, b.Manifest.Volumes[i].FileInfo)
+	}
+	if err != nil {
+		return nil, err
 	}
 	return f, nil
 }
 
-// volume opens volume i, counted from 0, once.
-func (b *Backup) volume(ctx context.Context, i int) (store.ReadFile, error) {
+// part is volume without the check: of a volume that was cut, what is left.
+func (b *Backup) part(ctx context.Context, i int) (store.ReadFile, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.volumes == nil {
 		b.volumes = make([]store.ReadFile, len(b.Manifest.Volumes))
 	}
 	if b.volumes[i] == nil {
-		f, err := b.openFile(ctx, b.Manifest.Volumes[i].FileInfo)
+		f, err := b.openAny(ctx, b.Manifest.Volumes[i].FileInfo)
 		if err != nil {
 			return nil, err
 		}
@@ -138,9 +165,10 @@ func (b *Backup) readTable(ctx context.Context, i int) ([]zstdframe.Entry, error
 	return table, nil
 }
 
-// index loads the places of all frames, once. In tolerant mode a volume that
-// is missing or has no usable seek table leaves places without length, and
-// the damage is given to lost.
+// index loads the places of all frames, once. In tolerant mode the damage of a
+// volume that is missing or has no usable seek table is given to lost; of its
+// frames those that are found all the same have places, the others places
+// without length.
 func (b *Backup) index(ctx context.Context, lost func(error)) ([]place, error) {
 	b.mu.Lock()
 	places := b.places
@@ -149,7 +177,7 @@ func (b *Backup) index(ctx context.Context, lost func(error)) ([]place, error) {
 		return places, nil
 	}
 	broken := false
-	for i, v := range b.Manifest.Volumes {
+	for i := range b.Manifest.Volumes {
 		table, err := b.readTable(ctx, i)
 		if err != nil {
 			if lost == nil || fail.KindOf(err) != fail.Damaged {
@@ -157,15 +185,17 @@ func (b *Backup) index(ctx context.Context, lost func(error)) ([]place, error) {
 			}
 			lost(err)
 			broken = true
-			for range v.Frames {
-				places = append(places, place{volume: i})
+			if table, err = b.salvage(ctx, i); err != nil {
+				return nil, err
 			}
-			continue
 		}
 		var at int64
 		for _, e := range table {
 			places = append(places, place{volume: i, offset: at, compressed: int(e.Compressed), content: int(e.Content), sum: e.Checksum})
 			at += int64(e.Compressed)
+		}
+		for n := int64(len(table)); n < b.Manifest.Volumes[i].Frames; n++ {
+			places = append(places, place{volume: i})
 		}
 	}
 	if !broken {
@@ -174,4 +204,31 @@ func (b *Backup) index(ctx context.Context, lost func(error)) ([]place, error) {
 		b.mu.Unlock()
 	}
 	return places, nil
+}
+
+// salvage finds the frames of volume i by their own headers, up to the first
+// that is not whole. That they belong to this backup is not known yet: their
+// content must agree with the catalogue.
+func (b *Backup) salvage(ctx context.Context, i int) ([]zstdframe.Entry, error) {
+	v := b.Manifest.Volumes[i]
+	f, err := b.part(ctx, i)
+	if err != nil {
+		if fail.KindOf(err) == fail.Damaged {
+			return nil, nil
+		}
+		return nil, err
+	}
+	var table []zstdframe.Entry
+	for at := int64(0); int64(len(table)) < v.Frames && ctx.Err() == nil; {
+		e, err := zstdframe.At(f, at, f.Size())
+		if errors.Is(err, zstdframe.ErrFrame) || err == nil && (e.Content == 0 || int64(e.Content) > b.Manifest.FrameMax) {
+			break
+		}
+		if err != nil {
+			return nil, fmt.Errorf("cannot read %s: %w", v.Name, err)
+		}
+		table = append(table, e)
+		at += int64(e.Compressed)
+	}
+	return table, ctx.Err()
 }

@@ -12,8 +12,9 @@ import (
 type goCompressor struct{ e *zstd.Encoder }
 
 func newGoCompressor(level int) (compressor, error) {
+	// Single segments, because small frames have no content size otherwise.
 	e, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.EncoderLevelFromZstd(level)),
-		zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false), zstd.WithZeroFrames(true))
+		zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false), zstd.WithZeroFrames(true), zstd.WithSingleSegment(true))
 	return &goCompressor{e: e}, err
 }
 
