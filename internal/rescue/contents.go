@@ -90,7 +90,7 @@ func Gather(ctx context.Context, r system.Runner, m machine.Machine, o Options) 
 		return c, err
 	}
 	o.progress("modules", 0, 0)
-	if err := c.addModules(o); err != nil {
+	if err := c.addModules(m, o); err != nil {
 		return c, err
 	}
 	o.progress("files", 0, 0)
@@ -117,7 +117,7 @@ func Gather(ctx context.Context, r system.Runner, m machine.Machine, o Options) 
 	return c, nil
 }
 
-func (c *Contents) addModules(o Options) error {
+func (c *Contents) addModules(m machine.Machine, o Options) error {
 	mods, err := readModules(c.Tree, c.Kernel)
 	if err != nil {
 		return err
@@ -126,7 +126,11 @@ func (c *Contents) addModules(o Options) error {
 	if set == "" {
 		set = GenericModules
 	}
-	files, firmware, unknown, err := mods.choose(set, loadedModules(c.Tree), o.ExtraModules, o.ExcludeModules)
+	used, err := mods.usedModules(m)
+	if err != nil {
+		return err
+	}
+	files, firmware, unknown, err := mods.choose(set, used, o.ExtraModules, o.ExcludeModules)
 	if err != nil {
 		return err
 	}

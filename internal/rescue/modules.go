@@ -61,6 +61,9 @@ var leftOut = []string{
 var hostAlways = []string{"isofs", "udf", "loop", "squashfs", "sr_mod", "cdrom", "sd_mod", "usb-storage", "uas", "usbhid", "hid-generic", "xhci-pci", "ehci-pci", "ohci-pci", "uhci-hcd",
 	"ext4", "vfat", "nls_cp437", "nls_iso8859-1", "nls_utf8", "nls_ascii", "dm-mod", "dm-snapshot", "evdev", "atkbd", "i8042", "efivarfs", "ahci", "nvme", "virtio_pci", "virtio_blk", "virtio_scsi", "virtio_net"}
 
+// luxuries are what a rescue system does without even where it is in use.
+var luxuries = []string{"sound/", "drivers/media/", "drivers/bluetooth/", "net/bluetooth/", "drivers/net/wireless/", "net/wireless/", "net/mac80211/", "net/rfkill/"}
+
 // Kernel is a kernel with its modules on this machine.
 type Kernel struct {
 	Version string
@@ -125,11 +128,26 @@ func (m *modules) needs(file string, names []string) bool {
 	return named(file) || slices.ContainsFunc(m.deps[file], named)
 }
 
+// luxury says that a module may be in use on this machine and is not worth its
+// memory in a rescue system: sound, cameras, radio, and graphics that load
+// firmware (the firmware of one graphics driver is larger than all the rest;
+// the console works without). The settings can ask for it (extra_modules).
+func (m *modules) luxury(file string) bool {
+	if matches(luxuries, file) || strings.HasPrefix(moduleName(file), "nvidia") {
+		return true
+	}
+	if !matches([]string{"drivers/gpu/"}, file) {
+		return false
+	}
+	info, err := readModinfo(m.tree.host(path.Join(m.dir, file)))
+	return err == nil && len(info.Firmware) > 0
+}
+
 // choose is the set of module files, with their dependencies and soft
 // dependencies, and the firmware that they name. An excluded module is not in
 // it, nor is one that cannot be loaded without it. unknown are names in extra
 // that no module has.
-func (m *modules) choose(set ModuleSet, loaded, extra, excluded []string) (files, firmware, unknown []string, err error) {
+func (m *modules) choose(set ModuleSet, used, extra, excluded []string) (files, firmware, unknown []string, err error) {
 	want := map[string]bool{}
 	var todo []string
 	add := func(file string) {
@@ -153,9 +171,14 @@ func (m *modules) choose(set ModuleSet, loaded, extra, excluded []string) (files
 	default:
 		return nil, nil, nil, fmt.Errorf("unknown module set %q: use generic, host or all", set)
 	}
-	for _, n := range slices.Concat(loaded, hostAlways) {
-		if f, ok := m.file[moduleName(n)]; ok {
+	for _, n := range used {
+		if f, ok := m.file[moduleName(n)]; ok && !m.luxury(f) {
 			add(f) // one that is not here is built in, or of another kernel
+		}
+	}
+	for _, n := range hostAlways {
+		if f, ok := m.file[moduleName(n)]; ok {
+			add(f)
 		}
 	}
 	for _, n := range extra {
@@ -198,21 +221,6 @@ func (m *modules) choose(set ModuleSet, loaded, extra, excluded []string) (files
 	sort.Strings(files)
 	sort.Strings(firmware)
 	return files, firmware, unknown, nil
-}
-
-// loadedModules are the modules in use on this machine, from /proc/modules.
-func loadedModules(t *Tree) []string {
-	b, err := os.ReadFile(t.host("/proc/modules"))
-	if err != nil {
-		return nil // a kernel without modules has none
-	}
-	var out []string
-	for line := range strings.Lines(string(b)) {
-		if f := strings.Fields(line); len(f) > 0 {
-			out = append(out, f[0])
-		}
-	}
-	return out
 }
 
 // addModules puts module files, the lists that depmod wants, and firmware

@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+
+	"github.com/mkcdrec/mkcdrec/internal/machine"
 )
 
 // fakeModules is a root with modules a -> b -> c and d, which stands alone.
@@ -53,5 +55,82 @@ func TestChooseModules(t *testing.T) {
 	}
 	if _, _, unknown, _ := fakeModules(t).choose(HostModules, nil, []string{"zz"}, nil); !slices.Equal(unknown, []string{"zz"}) {
 		t.Errorf("unknown modules: %v", unknown)
+	}
+}
+
+// What the machine uses is what is loaded, and what its devices and file
+// systems would load if they were not built into the kernel that runs.
+func TestUsedModules(t *testing.T) {
+	m := fakeModules(t)
+	root := m.tree.Root
+	write(t, root, "/proc/modules", "tun 61440 2 vhost_net, Live 0x0\nc_x 1 0 - Live 0x0\n")
+	write(t, root, "/lib/modules/6.1.0/modules.alias", "# Aliases\nalias pci:v00008086d00001533sv*sd*bc*sc*i* igb\nalias pci:v00008086d00001534sv*sd*bc*sc*i* other\n"+
+		"alias pci:v*d*sv*sd*bc01sc06i01* ahci\nalias virtio:d00000002v* virtio_blk\nalias dmi*:svnA/B* slash\nalias fs-xfs xfs\nalias usb:v*p*d*dc*dsc*dp*ic08isc06ip50in* usb_storage\n")
+	for dev, alias := range map[string]string{"pci/devices/1": "pci:v00008086d00001533sv0sd0bc02sc00i00", "pci/devices/2": "pci:v00001AF4d1sv0sd0bc01sc06i01", "virtio/devices/0": "virtio:d00000002v00001AF4", "dmi/devices/id": "dmi:bvnX:svnA/B:pn"} {
+		write(t, root, "/sys/bus/"+dev+"/modalias", alias+"\n")
+	}
+	got, err := m.usedModules(machine.Machine{FileSystems: []machine.FileSystem{{Kind: "xfs"}}, VolumeGroups: []machine.VolumeGroup{{Name: "vg"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"tun", "c_x", "igb", "ahci", "virtio_blk", "slash", "xfs", "dm-mod"} {
+		if !slices.Contains(got, want) {
+			t.Errorf("%s is not used: %v", want, got)
+		}
+	}
+	for _, not := range []string{"other", "usb_storage"} {
+		if slices.Contains(got, not) {
+			t.Errorf("%s is used: %v", not, got)
+		}
+	}
+}
+
+// Graphics with firmware, sound and radio stay out although they are in use,
+// unless the settings ask for them; dependencies and firmware follow.
+func TestChooseLeavesOutLuxury(t *testing.T) {
+	needGCC(t)
+	root := t.TempDir()
+	dir := "/lib/modules/6.1.0"
+	modules := map[string]string{
+		"kernel/drivers/gpu/drm/big/big.ko":       `firmware=big.bin`,
+		"kernel/drivers/gpu/drm/small/small.ko":   `license=GPL`,
+		"kernel/sound/core/snd.ko":                `firmware=snd.bin`,
+		"kernel/drivers/net/ethernet/x/card.ko":   `firmware=card.bin\0softdep=pre: helper`,
+		"kernel/drivers/net/phy/helper.ko":        `license=GPL`,
+		"kernel/drivers/net/wireless/air/air.ko":  `firmware=air.bin`,
+		"updates/dkms/nvidia-modeset.ko":          `license=NVIDIA`,
+		"kernel/drivers/net/ethernet/y/absent.ko": `firmware=absent.bin`,
+	}
+	deps, used := "", []string{}
+	for f, info := range modules {
+		at := filepath.Join(root, dir, f)
+		if err := os.MkdirAll(filepath.Dir(at), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		tool(t, `static const char info[] __attribute__((used, section(".modinfo"))) = "`+info+`";`, "gcc", "-c", "-x", "c", "-", "-o", at)
+		deps += f + ":\n"
+		if name := moduleName(f); name != "helper" {
+			used = append(used, name)
+		}
+	}
+	write(t, root, dir+"/modules.dep", deps)
+	for _, f := range []string{"big.bin", "card.bin", "snd.bin", "air.bin"} {
+		write(t, root, "/lib/firmware/"+f, "firmware")
+	}
+	m, err := readModules(NewTree(root), Kernel{Version: "6.1.0", Modules: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, firmware, _, err := m.choose(HostModules, used, nil, nil)
+	want := []string{"kernel/drivers/gpu/drm/small/small.ko", "kernel/drivers/net/ethernet/x/card.ko", "kernel/drivers/net/ethernet/y/absent.ko", "kernel/drivers/net/phy/helper.ko"}
+	if err != nil || !slices.Equal(files, want) || !slices.Equal(firmware, []string{"absent.bin", "card.bin"}) {
+		t.Errorf("%v, firmware %v, %v", files, firmware, err)
+	}
+	missing, err := m.addModules(files, firmware)
+	if err != nil || !slices.Equal(missing, []string{"absent.bin"}) || !m.tree.Has("/lib/firmware/card.bin") || m.tree.Has("/lib/firmware/big.bin") {
+		t.Errorf("missing firmware %v, %v", missing, err)
+	}
+	if files, firmware, _, err = m.choose(HostModules, used, []string{"big"}, nil); err != nil || !slices.Contains(files, "kernel/drivers/gpu/drm/big/big.ko") || !slices.Contains(firmware, "big.bin") {
+		t.Errorf("asked for: %v, firmware %v, %v", files, firmware, err)
 	}
 }

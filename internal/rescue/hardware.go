@@ -1,0 +1,105 @@
+package rescue
+
+import (
+	"bufio"
+	"bytes"
+	"os"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/mkcdrec/mkcdrec/internal/machine"
+)
+
+// usedModules are the names of the modules that this machine uses: those that
+// are loaded, and those that the medium's kernel has for its devices and file
+// systems, which may be built into the kernel that runs.
+func (m *modules) usedModules(mach machine.Machine) ([]string, error) {
+	used := loadedModules(m.tree)
+	aliases, err := m.byAlias(modaliases(m.tree))
+	if err != nil {
+		return nil, err
+	}
+	used = append(used, aliases...)
+	for _, f := range mach.FileSystems {
+		used = append(used, string(f.Kind))
+	}
+	if len(mach.VolumeGroups) > 0 {
+		used = append(used, "dm-mod", "dm-snapshot", "dm-mirror")
+	}
+	return used, nil
+}
+
+// loadedModules are the modules in use on this machine, from /proc/modules.
+func loadedModules(t *Tree) []string {
+	b, err := os.ReadFile(t.host("/proc/modules"))
+	if err != nil {
+		return nil // a kernel without modules has none
+	}
+	var out []string
+	for line := range strings.Lines(string(b)) {
+		if f := strings.Fields(line); len(f) > 0 {
+			out = append(out, f[0])
+		}
+	}
+	return out
+}
+
+// modaliases are what the devices of this machine say of themselves.
+func modaliases(t *Tree) []string {
+	var out []string
+	for _, p := range t.glob("/sys/bus/*/devices/*/modalias") {
+		if b, err := readHost(t, p); err == nil {
+			out = append(out, strings.TrimSpace(string(b)))
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// aliasKey is how much of an alias its bucket is found by: the bus, and of
+// the vendor what pci, usb and virtio have in common. modules.alias has tens
+// of thousands of patterns.
+const aliasKey = 9
+
+// byAlias are the modules that modules.alias of the medium's kernel names for devices.
+func (m *modules) byAlias(devices []string) ([]string, error) {
+	b, err := readHost(m.tree, path.Join(m.dir, "modules.alias"))
+	if err != nil {
+		return nil, nil // a kernel without modules has none
+	}
+	// A "/" is nothing special in an alias, but is to path.Match.
+	plain := strings.NewReplacer("/", "\x00")
+	buckets := map[string][][2]string{}
+	sc := bufio.NewScanner(bytes.NewReader(b))
+	sc.Buffer(nil, 1<<20)
+	for sc.Scan() {
+		f := strings.Fields(sc.Text())
+		if len(f) != 3 || f[0] != "alias" {
+			continue
+		}
+		key := f[1]
+		if i := strings.IndexAny(key, "*?["); i >= 0 {
+			key = key[:i]
+		}
+		key = key[:min(len(key), aliasKey)]
+		if len(key) < aliasKey {
+			key, _, _ = strings.Cut(key, ":")
+		}
+		buckets[key] = append(buckets[key], [2]string{plain.Replace(f[1]), f[2]})
+	}
+	if err := sc.Err(); err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, d := range devices {
+		bus, _, _ := strings.Cut(d, ":")
+		for _, p := range slices.Concat(buckets[d[:min(len(d), aliasKey)]], buckets[bus]) {
+			if ok, err := path.Match(p[0], plain.Replace(d)); err == nil && ok {
+				out = append(out, p[1])
+			}
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out), nil
+}
