@@ -155,6 +155,10 @@ func (r *realMachine) options(t *testing.T, w fit.FSWishes) Options {
 		t.Fatal(err)
 	}
 	base := t.TempDir()
+	t.Cleanup(func() { // what a failed run leaves
+		testtree.Shell(t, `for m in "$1" "$1".top; do if grep -qF " $m" /proc/self/mountinfo; then umount --recursive --lazy "$m"/* "$m" 2>/dev/null || true; fi; done`,
+			filepath.Join(base, "target"))
+	})
 	return Options{
 		Plan: p, Backup: FromArchive(r.backup), System: &system.Host{}, Verify: VerifyFull,
 		TargetRoot: filepath.Join(base, "target"), Journal: filepath.Join(base, "journal"),
@@ -206,8 +210,8 @@ set -- "$1" "$(blkid -p -o value -s TYPE "$1")"
 blkid -p -o export -s TYPE -s UUID -s LABEL "$1"
 case "$2" in
 ext4) e2fsck -fn "$1" >/dev/null 2>&1 || { echo "e2fsck finds errors"; e2fsck -fn "$1"; }; dumpe2fs -h "$1" 2>/dev/null | grep -E '^(Filesystem features|Inode size|Block size|Inode count|Directory Hash Seed)' | sed 's/ needs_recovery//' ;;
-xfs) xfs_repair -n "$1" >/dev/null 2>&1 || echo "xfs_repair finds errors"; xfs_db -r -c version "$1" ;;
-btrfs) btrfs check --readonly "$1" >/dev/null 2>&1 || echo "btrfs check finds errors"; btrfs inspect-internal dump-super "$1" | grep -E '^(csum_type|nodesize|label)' ;;
+xfs) xfs_repair -n "$1" >/dev/null 2>&1 || { echo "xfs_repair finds errors"; xfs_repair -n "$1" 2>&1; }; xfs_db -r -c version "$1" ;;
+btrfs) btrfs check --readonly "$1" >/dev/null 2>&1 || { echo "btrfs check finds errors"; btrfs check --readonly "$1" 2>&1; }; btrfs inspect-internal dump-super "$1" | grep -E '^(csum_type|nodesize|label)' ;;
 esac
 `
 
