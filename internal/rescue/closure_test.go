@@ -119,11 +119,8 @@ func (c dynamicCase) setUp(t *testing.T, maker func(b binaryFile, at string)) (r
 		maker(b, at)
 	}
 	for p, s := range c.text {
-		write(t, root, p, s)
+		writeExecutable(t, root, p, s)
 		at := filepath.Join(root, p)
-		if err := os.Chmod(at, 0o755); err != nil {
-			t.Fatal(err)
-		}
 		if target, ok := strings.CutPrefix(s, "-> "); ok {
 			if err := os.Remove(at); err != nil {
 				t.Fatal(err)
@@ -206,10 +203,7 @@ func TestClosureAgainstLinker(t *testing.T) {
 			root := c.setUp(t, func(b binaryFile, at string) { b.compiled(t, at) })
 			for _, f := range []string{testInterp, "/lib/x86_64-linux-gnu/libc.so.6", "/lib64/libc.so.6"} {
 				if b, err := os.ReadFile(f); err == nil {
-					write(t, root, f, string(b))
-					if err := os.Chmod(filepath.Join(root, f), 0o755); err != nil {
-						t.Fatal(err)
-					}
+					writeExecutable(t, root, f, string(b))
 				}
 			}
 			c.check(t, root)

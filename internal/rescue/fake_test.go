@@ -68,9 +68,15 @@ func (m fakeMachine) at(p string) string { return filepath.Join(m.root, p) }
 func (m fakeMachine) file(p, content string) {
 	m.t.Helper()
 	m.remove(p)
-	write(m.t, m.root, p, content)
-	if err := os.Chmod(m.at(p), 0o755); err != nil {
-		m.t.Fatal(err)
+	writeExecutable(m.t, m.root, p, content)
+}
+
+// writeExecutable is write for a file that can be run.
+func writeExecutable(t *testing.T, root, p, content string) {
+	t.Helper()
+	write(t, root, p, content)
+	if err := os.Chmod(filepath.Join(root, p), 0o755); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -1,17 +1,14 @@
 package rescue
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"os"
 	"path"
-	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/mkcdrec/mkcdrec/internal/machine"
-	"github.com/mkcdrec/mkcdrec/internal/system"
 )
 
 // addBase adds directories, links of a merged /usr, and the device nodes
@@ -64,6 +61,7 @@ alias ll='ls -l'
 `,
 	"/root/.bashrc":                ". /etc/profile\n",
 	"/root/.profile":               ". /etc/profile\n",
+	"/root/.vimrc":                 "\" With this file vim does not look for its own defaults, which are not on board.\nset nocompatible backspace=indent,eol,start ruler\n",
 	"/etc/modprobe.d/mkcdrec.conf": "# Arrays start read-only and resync only when something is written to them.\noptions md_mod start_ro=1\n",
 	"/etc/mdadm/mdadm.conf":        "# Nothing is assembled by itself; the machine's own is below /etc/recovery.\nAUTO -all\n",
 	"/etc/lvm/lvm.conf":            "devices {\n\tuse_devicesfile = 0\n}\nglobal {\n\tuse_lvmlockd = 0\n\tuse_lvmpolld = 0\n}\nactivation {\n\tmonitoring = 0\n}\nbackup {\n\tbackup = 0\n\tarchive = 0\n}\n",
@@ -217,71 +215,4 @@ func (c *Contents) rootHash(wanted bool) string {
 	}
 	c.Warnings = append(c.Warnings, "root has no password on this machine: nobody can log in on the consoles of the rescue system (settings: console_login)")
 	return "*"
-}
-
-// KeymapPath is where a keyboard map made for the console lies.
-const KeymapPath = "/etc/mkcdrec/keymap.kmap"
-
-// addKeymap brings the machine's keyboard map: Debian's by ckbcomp from the
-// X layout, the others' by the name in vconsole.conf. Without loadkeys there is none.
-func (c *Contents) addKeymap(ctx context.Context, r system.Runner, id *Identity) {
-	if !c.Tree.Has("/usr/bin/loadkeys") && !c.Tree.Has("/bin/loadkeys") {
-		return
-	}
-	if id.Settings.Keymap == "" {
-		id.Settings.Keymap = shellVariable(c.Tree, "/etc/vconsole.conf", "KEYMAP")
-	}
-	layout := shellVariable(c.Tree, "/etc/default/keyboard", "XKBLAYOUT")
-	if id.Settings.Keymap == "" && layout != "" && r != nil {
-		if _, err := r.LookPath("ckbcomp"); err == nil {
-			args := []string{"-model", shellVariable(c.Tree, "/etc/default/keyboard", "XKBMODEL"), layout,
-				shellVariable(c.Tree, "/etc/default/keyboard", "XKBVARIANT"), shellVariable(c.Tree, "/etc/default/keyboard", "XKBOPTIONS")}
-			if args[1] == "" {
-				args = args[2:]
-			}
-			res, err := r.Run(ctx, system.Command{Name: "ckbcomp", Args: args})
-			if err == nil {
-				c.Tree.AddData(KeymapPath, 0o644, res.Stdout)
-				id.Settings.Keymap = KeymapPath
-				return
-			}
-			c.Warnings = append(c.Warnings, fmt.Sprintf("the rescue system has the keyboard map us: %v", err))
-		}
-		id.Settings.Keymap, _, _ = strings.Cut(layout, ",")
-	}
-	if id.Settings.Keymap == "" || path.IsAbs(id.Settings.Keymap) {
-		return
-	}
-	for _, d := range []string{"/usr/share/keymaps", "/usr/share/kbd/keymaps", "/usr/lib/kbd/keymaps"} {
-		for _, depth := range []string{"*", "*/*"} {
-			m, _ := filepath.Glob(c.Tree.host(path.Join(d, depth, id.Settings.Keymap+".*"))) // a bad name matches nothing
-			if len(m) == 0 {
-				continue
-			}
-			// Maps include each other by name: the ones for PCs go in together (1 MB).
-			for _, sub := range []string{"i386", "include", "legacy/i386", "legacy/include", "xkb"} {
-				if fi, err := os.Stat(c.Tree.host(path.Join(d, sub))); err == nil && fi.IsDir() {
-					if err := c.Tree.AddHostTree(path.Join(d, sub), nil); err != nil {
-						c.Warnings = append(c.Warnings, err.Error())
-					}
-				}
-			}
-			return
-		}
-	}
-	c.Warnings = append(c.Warnings, fmt.Sprintf("the keyboard map %s is not on this machine; the rescue system has us", id.Settings.Keymap))
-}
-
-// shellVariable reads NAME="value" from a file of the machine; "" if it is not there.
-func shellVariable(t *Tree, file, name string) string {
-	b, err := os.ReadFile(t.host(file))
-	if err != nil {
-		return ""
-	}
-	for line := range strings.Lines(string(b)) {
-		if v, ok := strings.CutPrefix(strings.TrimSpace(line), name+"="); ok {
-			return strings.Trim(v, `"'`)
-		}
-	}
-	return ""
 }

@@ -154,14 +154,18 @@ func (c *Contents) applets(ctx context.Context, r system.Runner) (box string, na
 	if i < 0 || r == nil {
 		return "", nil
 	}
-	ask := system.Command{Name: c.Programs[i].Path, Args: []string{"--list"}}
-	if c.Tree.Root != "/" {
-		ask.Chroot, ask.Dir = c.Tree.Root, "/"
-	}
-	res, err := r.Run(ctx, ask)
+	res, err := r.Run(ctx, c.onMachine(system.Command{Name: c.Programs[i].Path, Args: []string{"--list"}}))
 	if err != nil {
 		c.Warnings = append(c.Warnings, fmt.Sprintf("cannot ask busybox for its programs: %v", err))
 		return "", nil
 	}
 	return c.Programs[i].Path, strings.Fields(string(res.Stdout))
+}
+
+// onMachine is a command for the machine whose files are taken, where that is not the one we run on.
+func (c *Contents) onMachine(cmd system.Command) system.Command {
+	if c.Tree.Root != "/" {
+		cmd.Chroot, cmd.Dir = c.Tree.Root, "/"
+	}
+	return cmd
 }

@@ -18,7 +18,7 @@ const RecordDir = "/etc/recovery"
 // recordedFiles are files of the machine that its record keeps. None of them
 // holds a password on a machine set up as its distribution does.
 var recordedFiles = []string{"/etc/fstab", "/etc/crypttab", "/etc/mdadm/mdadm.conf", "/etc/mdadm.conf", "/etc/default/grub", "/etc/hosts", "/etc/hostname",
-	"/etc/resolv.conf", "/etc/multipath.conf", "/etc/exports", "/etc/machine-id", "/proc/cmdline", "/proc/mdstat", "/proc/swaps"}
+	"/etc/resolv.conf", "/etc/multipath.conf", "/etc/exports", "/etc/machine-id", "/etc/default/locale", "/etc/locale.conf", "/etc/default/keyboard", "/etc/vconsole.conf", "/proc/cmdline", "/proc/mdstat", "/proc/swaps"}
 
 // recordedCommands are what the administrator would look at; %s: once for each disk.
 var recordedCommands = []struct{ file, command string }{
