@@ -31,11 +31,11 @@ bin/mkcdrec: $(SOURCES)
 arm64: ## compile for arm64 (without cgo)
 	CGO_ENABLED=0 GOARCH=arm64 $(GO) build -o /dev/null ./cmd/mkcdrec
 
+# backup reads everything back itself before it calls the medium good.
 recovery: build setup-medium ## set up, build, make and verify a recovery medium of this machine in ./out
 	@mkdir -p $(OUT)
 	./bin/mkcdrec doctor --out $(OUT)
 	./bin/mkcdrec backup --out $(OUT) --exclude '$(abspath $(OUT))/*'
-	./bin/mkcdrec verify --latest $(OUT)
 
 menu: build setup-medium ## the numbered menu
 	./bin/mkcdrec

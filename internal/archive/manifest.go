@@ -129,6 +129,19 @@ func decodeManifest(b []byte) (*Manifest, error) {
 	return m, nil
 }
 
+// Files are all files of the backup but the manifest itself. Verify compares
+// the SHA-256 of each.
+func (m *Manifest) Files() []FileInfo {
+	files := []FileInfo{m.Cat}
+	if m.Layout != nil {
+		files = append(files, *m.Layout)
+	}
+	for _, v := range m.Volumes {
+		files = append(files, v.FileInfo)
+	}
+	return files
+}
+
 // check looks for values that no Writer writes.
 func (m *Manifest) check() error {
 	if m.FrameMax < 1 || m.FrameMax > zstdframe.MaxContent {
@@ -136,10 +149,6 @@ func (m *Manifest) check() error {
 	}
 	if len(m.Volumes) == 0 || m.Counts.Paths < 1 {
 		return errors.New("an empty backup")
-	}
-	files := []FileInfo{m.Cat}
-	if m.Layout != nil {
-		files = append(files, *m.Layout)
 	}
 	var raw, stored int64
 	for i, v := range m.Volumes {
@@ -151,9 +160,8 @@ func (m *Manifest) check() error {
 			return fmt.Errorf("volume %d with %d frames in %d bytes", i+1, v.Frames, v.Size)
 		}
 		raw, stored = raw+v.RawSize, stored+v.Size
-		files = append(files, v.FileInfo)
 	}
-	for _, f := range files {
+	for _, f := range m.Files() {
 		if checkName(f.Name) != nil || strings.Contains(f.Name, "/") || f.Size < 0 || len(f.SHA256) != 64 {
 			return fmt.Errorf("file %q of %d bytes", f.Name, f.Size)
 		}

@@ -34,7 +34,6 @@ type makeFlags struct {
 	volumeSize string
 	answers    string
 	noMedium   bool
-	noVerify   bool
 	plan       bool
 	ask        bool // the menu asks before it begins
 }

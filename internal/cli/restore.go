@@ -273,32 +273,31 @@ func (a *app) confirm(recorded, here machine.Machine, p plan.Plan, ans restore.A
 	return nil
 }
 
-// carryOut runs the plan and says what came of it.
-func (a *app) carryOut(ctx context.Context, p plan.Plan, b *opened, ans restore.Answers, protected []string, fresh bool) error {
+// runPlan carries a plan out and shows how it proceeds; content is what it
+// unpacks, in bytes.
+func (a *app) runPlan(ctx context.Context, o restore.Options, content int64) (restore.Report, error) {
 	var pr *ui.Progress
 	total := int64(0)
-	rep, err := restore.Run(ctx, restore.Options{
-		Plan: p, Backup: restore.FromArchive(b.Backup), System: a.host, Protected: protected, Verify: ans.Verify, Fresh: fresh,
-		Look: func(ctx context.Context) (machine.Machine, error) {
-			return inspect.Machine(ctx, a.host, inspect.Options{})
-		},
-		Progress: func(e restore.Event) {
-			switch e.State {
-			case "begun":
-				a.ui.Step("%d/%d %s", e.Index+1, e.Of, e.Text)
-				pr, total = a.ui.Progress(string(e.Step.Kind)), 0
-				if e.Step.Kind == plan.Unpack {
-					total = b.Manifest.Counts.Content
-				}
-			case "progress":
-				pr.Set(e.Done, total, 0)
-			case "skipped":
-				a.ui.Say("    %d/%d %s: was done before", e.Index+1, e.Of, e.Text)
-			case "done":
-				pr.Done()
+	o.Look = func(ctx context.Context) (machine.Machine, error) {
+		return inspect.Machine(ctx, a.host, inspect.Options{})
+	}
+	o.Progress = func(e restore.Event) {
+		switch e.State {
+		case "begun":
+			a.ui.Step("%d/%d %s", e.Index+1, e.Of, e.Text)
+			pr, total = a.ui.Progress(string(e.Step.Kind)), 0
+			if e.Step.Kind == plan.Unpack {
+				total = content
 			}
-		},
-	})
+		case "progress":
+			pr.Set(e.Done, total, 0)
+		case "skipped":
+			a.ui.Say("    %d/%d %s: was done before", e.Index+1, e.Of, e.Text)
+		case "done":
+			pr.Done()
+		}
+	}
+	rep, err := restore.Run(ctx, o)
 	if pr != nil {
 		pr.Done()
 	}
@@ -309,6 +308,14 @@ func (a *app) carryOut(ctx context.Context, p plan.Plan, b *opened, ans restore.
 		a.ui.Warn("%s", w)
 	}
 	a.ui.Event("restored", map[string]any{"report": rep, "complete": err == nil})
+	return rep, err
+}
+
+// carryOut runs the plan and says what came of it.
+func (a *app) carryOut(ctx context.Context, p plan.Plan, b *opened, ans restore.Answers, protected []string, fresh bool) error {
+	rep, err := a.runPlan(ctx, restore.Options{
+		Plan: p, Backup: restore.FromArchive(b.Backup), System: a.host, Protected: protected, Verify: ans.Verify, Fresh: fresh,
+	}, b.Manifest.Counts.Content)
 	if err != nil {
 		return err
 	}

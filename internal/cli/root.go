@@ -78,6 +78,8 @@ func verbOfName(name string) (string, bool) {
 		return "restore", true
 	case "clone-disk.sh", "clone-dsk.sh":
 		return "clone", true
+	case "restore-fs.sh", "restore-fs":
+		return "restore-fs", true
 	}
 	return "", false
 }
@@ -114,7 +116,7 @@ Without a verb, on a terminal, it shows a menu.`,
 		return fail.Hint(fail.New(fail.Usage, "%w", err), "see: %s --help", cmd.CommandPath())
 	})
 	root.AddCommand(a.doctorCommand(), a.layoutCommand(), a.rescueCommand(), a.backupCommand(), a.verifyCommand(),
-		a.listCommand(), a.extractCommand(), a.restoreCommand(), a.cloneCommand(), a.manCommand())
+		a.listCommand(), a.extractCommand(), a.restoreCommand(), a.cloneCommand(), a.restoreFSCommand(), a.manCommand())
 	root.AddCommand(a.powerCommands()...)
 	for _, c := range append(root.Commands(), root) {
 		usageErrors(c)

@@ -2,8 +2,11 @@ package cli
 
 import (
 	"context"
+	"encoding/hex"
 	"os"
+	"path"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -16,6 +19,7 @@ import (
 	"github.com/mkcdrec/mkcdrec/internal/medium"
 	"github.com/mkcdrec/mkcdrec/internal/medium/iso9660"
 	"github.com/mkcdrec/mkcdrec/internal/rescueinit"
+	"github.com/mkcdrec/mkcdrec/internal/store"
 	"github.com/mkcdrec/mkcdrec/internal/ui"
 )
 
@@ -93,27 +97,16 @@ func newestImage(dir string) (string, error) {
 	return images[len(images)-1], nil
 }
 
-// verify checks a medium and the backups on it, or the backups of a directory.
+// verify checks a medium and the backups on it, or the backups of a directory,
+// and reads every byte once. It goes on behind damage: what is whole besides
+// matters to whoever has nothing else.
 func (a *app) verify(ctx context.Context, where, id string) error {
-	checked := false
 	p, err := localPath(where)
 	if err != nil {
 		return err
 	}
 	if _, err := os.Stat(p); err != nil {
 		return fail.Hint(fail.New(fail.Failed, "cannot verify: %w", err), "give an ISO, a directory or a file:// URL")
-	}
-	if isMedium(p) {
-		a.ui.Step("Checking the medium %s", p)
-		pr := a.ui.Progress("medium")
-		rep, err := medium.Verify(ctx, p, func(done, total int64) { pr.Set(done, total, 0) })
-		pr.Done()
-		if err != nil {
-			return err
-		}
-		checked = true
-		a.ui.Say("    %d files, %s: all checksums hold", rep.Files, ui.Size(rep.Bytes))
-		a.ui.Event("medium", rep)
 	}
 	src, closeSrc, err := openSource(where)
 	if err != nil {
@@ -124,35 +117,78 @@ func (a *app) verify(ctx context.Context, where, id string) error {
 	if err != nil {
 		return err
 	}
-	n := 0
+	found = slices.DeleteFunc(found, func(f archive.Found) bool { return id != "" && f.Manifest.ID != id && path.Base(f.Prefix) != id })
+	var checks []func() error
+	if isMedium(p) {
+		checks = append(checks, func() error { return a.verifyMedium(ctx, p, found) })
+	}
 	for _, f := range found {
-		if id != "" && f.Manifest.ID != id {
-			continue
-		}
-		if f.Err != nil {
-			return f.Err
-		}
-		n++
-		b, err := archive.Open(ctx, src, f.Prefix)
-		if err != nil {
+		checks = append(checks, func() error { return a.verifyFound(ctx, src, f) })
+	}
+	if len(checks) == 0 && id == "" {
+		return fail.Hint(fail.New(fail.Damaged, "nothing to verify in %s: no complete backup, no medium", where), "a backup without manifest.json was not finished")
+	}
+	if len(found) == 0 && id != "" {
+		return fail.New(fail.Failed, "no backup %s in %s", id, where)
+	}
+	var first error
+	for _, check := range checks {
+		switch err := check(); {
+		case err == nil:
+		case fail.KindOf(err) != fail.Damaged || ctx.Err() != nil:
 			return err
-		}
-		err = a.verifyBackup(ctx, b)
-		b.Close()
-		if err != nil {
-			return err
+		case first == nil:
+			first = err
+		default:
+			a.ui.Warn("%v", err)
 		}
 	}
-	switch {
-	case n == 0 && id != "":
-		return fail.New(fail.Failed, "no backup %s in %s", id, where)
-	case n == 0 && !checked:
-		return fail.Hint(fail.New(fail.Damaged, "nothing to verify in %s: no complete backup, no medium", where), "a backup without manifest.json was not finished")
-	case n == 0:
+	if first != nil {
+		return first
+	}
+	if len(found) == 0 {
 		a.ui.Say("    The medium holds no backup of its own.")
 	}
 	a.ui.Say("%s %s", a.ui.Styled(ui.Green, "whole:"), where)
 	return nil
+}
+
+// verifyMedium checks all of a medium but the files of the backups that are
+// checked besides.
+func (a *app) verifyMedium(ctx context.Context, p string, besides []archive.Found) error {
+	known := map[string][]byte{}
+	for _, f := range besides {
+		if f.Err != nil {
+			continue
+		}
+		for _, info := range f.Manifest.Files() {
+			if sum, err := hex.DecodeString(info.SHA256); err == nil {
+				known[path.Join(f.Prefix, info.Name)] = sum
+			}
+		}
+	}
+	a.ui.Step("Checking the medium %s", p)
+	pr := a.ui.Progress("medium")
+	rep, err := medium.VerifyBut(ctx, p, known, func(done, total int64) { pr.Set(done, total, 0) })
+	pr.Done()
+	if err != nil {
+		return err
+	}
+	a.ui.Say("    %d files, %s: all checksums hold", rep.Files, ui.Size(rep.Bytes))
+	a.ui.Event("medium", rep)
+	return nil
+}
+
+func (a *app) verifyFound(ctx context.Context, src store.Source, f archive.Found) error {
+	if f.Err != nil {
+		return f.Err
+	}
+	b, err := archive.Open(ctx, src, f.Prefix)
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	return a.verifyBackup(ctx, b)
 }
 
 // isMedium says whether p is an image or a device; what is mounted is a

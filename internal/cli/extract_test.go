@@ -1,0 +1,77 @@
+package cli
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mkcdrec/mkcdrec/internal/fail"
+	"github.com/mkcdrec/mkcdrec/internal/store/dir"
+	"github.com/mkcdrec/mkcdrec/internal/ui"
+)
+
+// says runs the program with arguments and gives what it prints and its exit code.
+func says(t *testing.T, args ...string) (string, int) {
+	t.Helper()
+	var out bytes.Buffer
+	a := &app{ui: &ui.Printer{Out: &out, Err: &out, Now: time.Now}}
+	root := a.rootCommand()
+	root.SetOut(&out)
+	root.SetArgs(append(args, "--log", filepath.Join(t.TempDir(), "log")))
+	err := root.ExecuteContext(t.Context())
+	a.ui.Error(err)
+	if a.log != nil {
+		a.log.Close()
+	}
+	return out.String(), fail.ExitCode(err)
+}
+
+func TestExtractFromACutVolume(t *testing.T) {
+	where := t.TempDir()
+	s, err := dir.Open(where)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	fill(t, s, "web1/1", 10, 40_000)
+	volume := filepath.Join(where, "web1/1/data.0001.tar.zst")
+	if err := os.Truncate(volume, 250_000); err != nil { // within the seventh file
+		t.Fatal(err)
+	}
+	into := filepath.Join(t.TempDir(), "into")
+	out, code := says(t, "extract", where, "--into", into)
+	if code != int(fail.Damaged) || !strings.Contains(out, "data.0001.tar.zst has 250000 bytes") || !strings.Contains(out, "--damaged") {
+		t.Errorf("without --damaged: exit code %d:\n%s", code, out)
+	}
+	if _, err := os.Stat(into); err == nil {
+		t.Error("without --damaged something was unpacked")
+	}
+	out, code = says(t, "extract", where, "--into", into, "--damaged")
+	if code != int(fail.Damaged) {
+		t.Errorf("exit code %d:\n%s", code, out)
+	}
+	var lost []string
+	for i := range 10 {
+		name := fmt.Sprintf("f%02d", i)
+		if fi, err := os.Stat(filepath.Join(into, name)); err == nil && fi.Size() == 40_000 {
+			if strings.Contains(out, name) {
+				t.Errorf("%s is there, and named:\n%s", name, out)
+			}
+			continue
+		}
+		lost = append(lost, name)
+		if !strings.Contains(out, "warning: "+name+": ") {
+			t.Errorf("%s is lost, and not named:\n%s", name, out)
+		}
+	}
+	if len(lost) < 4 || len(lost) > 6 {
+		t.Errorf("lost %q", lost)
+	}
+	if want := fmt.Sprintf("%d paths are lost", len(lost)); !strings.Contains(out, want) {
+		t.Errorf("no %q:\n%s", want, out)
+	}
+}
