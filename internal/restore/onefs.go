@@ -13,6 +13,7 @@ import (
 	"github.com/mkcdrec/mkcdrec/internal/fail"
 	"github.com/mkcdrec/mkcdrec/internal/machine"
 	"github.com/mkcdrec/mkcdrec/internal/plan"
+	"github.com/mkcdrec/mkcdrec/internal/system"
 	"github.com/mkcdrec/mkcdrec/internal/tool/blkid"
 	"github.com/mkcdrec/mkcdrec/internal/tool/lvm"
 	"github.com/mkcdrec/mkcdrec/internal/tool/udev"
@@ -149,11 +150,11 @@ func Inactive(recorded, here machine.Machine, target, onto string) string {
 }
 
 // Activate makes the volumes of a group available. Nothing is written.
-func Activate(ctx context.Context, o Options, group string) error {
-	if err := lvm.Activate(ctx, o.System, group); err != nil {
+func Activate(ctx context.Context, r system.Runner, group string) error {
+	if err := lvm.Activate(ctx, r, group); err != nil {
 		return err
 	}
-	if err := udev.Settle(ctx, o.System); err != nil {
+	if err := udev.Settle(ctx, r); err != nil {
 		return fmt.Errorf("cannot see the volumes of %s: %w", group, err)
 	}
 	return nil
