@@ -69,7 +69,7 @@ type Installed struct {
 const BinaryPath = "/usr/bin/mkcdrec"
 
 // Names are the names that people know mkcdrec's verbs by; rescueinit's links.
-var Names = []string{"start-restore.sh", "clone-disk.sh", "clone-dsk.sh", "poweroff", "reboot", "halt"}
+var Names = []string{"start-restore.sh", "clone-disk.sh", "clone-dsk.sh", "restore-fs.sh", "poweroff", "reboot", "halt"}
 
 // Gather decides what goes into the rescue system of a machine. It reads
 // files and runs programs that only read (see record). A needed program that
