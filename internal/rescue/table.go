@@ -116,6 +116,7 @@ var filesystemTable = slices.Concat(
 	rows("filesystem", false, "NFS", pkg("nfs-common", "nfs-utils", "nfs-client", "nfs-utils"), one, "mount.nfs", "umount.nfs", "mount.nfs4", "umount.nfs4"),
 	rows("filesystem", false, "Windows shares", pkg("cifs-utils"), one, "mount.cifs"),
 	rows("filesystem", false, "directories over ssh", pkg("sshfs", "fuse-sshfs", "sshfs", "sshfs"), nil, "sshfs"),
+	rows("filesystem", false, "file systems in user space", pkg("fuse3"), one, "fusermount3"),
 )
 
 var volumeTable = slices.Concat(
@@ -129,7 +130,8 @@ var volumeTable = slices.Concat(
 	[]Program{{Name: "dmsetup", Group: "volumes", For: "device mapper", Pkg: pkg("dmsetup", "device-mapper"), Check: help}},
 	rows("volumes", false, "software RAID", pkg("mdadm"), nil, "mdadm"),
 	rows("volumes", false, "encrypted disks", pkg("cryptsetup-bin", "cryptsetup"), nil, "cryptsetup", "integritysetup", "veritysetup"),
-	rows("volumes", false, "multipath", pkg("multipath-tools", "device-mapper-multipath", "multipath-tools"), []string{"-h"}, "multipath"),
+	rows("volumes", false, "multipath", pkg("multipath-tools", "device-mapper-multipath", "multipath-tools"), []string{"-h"}, "multipath", "multipathd"),
+	rows("volumes", false, "partitions on mapped devices", pkg("kpartx", "kpartx", "kpartx", "multipath-tools"), none, "kpartx"),
 	rows("volumes", false, "disks over iSCSI", pkg("open-iscsi", "iscsi-initiator-utils", "open-iscsi"), nil, "iscsiadm"),
 )
 
@@ -147,6 +149,17 @@ var networkTable = slices.Concat(
 	rows("network", false, "network cards", pkg("ethtool"), nil, "ethtool"),
 	rows("network", false, "watching the network", pkg("tcpdump"), nil, "tcpdump"),
 	rows("network", false, "connections by hand", pkg("netcat-openbsd", "nmap-ncat", "netcat-openbsd", "openbsd-netcat"), []string{"-h"}, "nc"),
+	rows("network", false, "connections by hand", pkg("socat"), one, "socat"),
+	rows("network", false, "keys for ssh", pkg("openssh-client", "openssh-clients", "openssh-clients", "openssh"), []string{"-?"}, "ssh-add", "ssh-agent"),
+	rows("network", false, "old machines and switches", pkg("telnet"), nil, "telnet"),
+	rows("network", false, "fetching files by FTP", pkg("ftp"), []string{"-?"}, "ftp"),
+	rows("network", false, "fetching files by FTP", pkg("lftp"), nil, "lftp"),
+	// dig and host are not here: their libraries take 39 MB. getent looks names up.
+	rows("network", false, "finding the way to a host", pkg("traceroute"), nil, "traceroute"),
+	rows("network", false, "finding the way to a host", pkg("iputils-tracepath", "iputils"), one, "tracepath"),
+	rows("network", false, "finding the way to a host", pkg("mtr-tiny", "mtr"), nil, "mtr", "mtr-packet"),
+	rows("network", false, "who has an address", pkg("iputils-arping", "iputils"), one, "arping"),
+	rows("network", false, "what an NFS server has", pkg("nfs-common", "nfs-utils", "nfs-client", "nfs-utils"), nil, "showmount"),
 	rows("network", false, "NFS version 3", pkg("rpcbind"), []string{"-h"}, "rpcinfo"),
 	[]Program{{Name: "rpc.statd", Group: "network", For: "NFS version 3", Pkg: pkg("nfs-common", "nfs-utils", "nfs-client", "nfs-utils"), NoCheck: "a daemon"}},
 )
