@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"os"
@@ -123,7 +124,12 @@ func (a *app) newJob(m machine.Machine, f makeFlags, kind string) (*job, error) 
 	if _, err := rand.Read(id); err != nil {
 		return nil, err
 	}
-	now := madeAt()
+	now, given := madeAt()
+	if given && kind == "rescue" { // the same machine gives the same medium, but for what changed on it
+		sum := sha256.Sum256([]byte(m.MachineID + m.Hostname + now.String()))
+		copy(id, sum[:])
+		j.m.Recorded = now
+	}
 	j.identity = rescue.Identity{Version: 1, MediumID: hex.EncodeToString(id), Made: now, Host: m.Hostname, OS: m.OS.Name, Network: m.Network}
 	if j.identity.Settings, err = a.rescueSettings(); err != nil {
 		return nil, err
@@ -146,13 +152,13 @@ func (a *app) newJob(m machine.Machine, f makeFlags, kind string) (*job, error) 
 	return j, nil
 }
 
-// madeAt is the time of the medium: SOURCE_DATE_EPOCH, or now.
+// madeAt is the time of the medium: SOURCE_DATE_EPOCH, if it is given, or now.
 // Source: https://reproducible-builds.org/specs/source-date-epoch/
-func madeAt() time.Time {
+func madeAt() (at time.Time, given bool) {
 	if s, err := strconv.ParseInt(os.Getenv("SOURCE_DATE_EPOCH"), 10, 64); err == nil {
-		return time.Unix(s, 0).UTC()
+		return time.Unix(s, 0).UTC(), true
 	}
-	return time.Now().UTC().Truncate(time.Second)
+	return time.Now().UTC().Truncate(time.Second), false
 }
 
 // rescueSettings takes what matters inside the rescue system from the settings.
