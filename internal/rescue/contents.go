@@ -81,6 +81,9 @@ func Gather(ctx context.Context, r system.Runner, m machine.Machine, o Options) 
 	if c.Kernel, err = FindKernel(o.Root, m.Kernel, o.Kernel); err != nil {
 		return c, err
 	}
+	if err := unpacksZstd(c.Tree, c.Kernel); err != nil {
+		return c, err
+	}
 	if c.Kernel.Version != m.Kernel && o.Kernel == "" && m.Kernel != "" {
 		c.Warnings = append(c.Warnings, fmt.Sprintf("the running kernel %s is not installed with its modules; the medium gets %s", m.Kernel, c.Kernel.Version))
 	}

@@ -40,6 +40,25 @@ func FindKernel(root, running, wish string) (Kernel, error) {
 	return installed[0], nil
 }
 
+// unpacksZstd refuses a kernel whose configuration says that it cannot unpack
+// what pack makes. Where there is no configuration nobody knows.
+func unpacksZstd(t *Tree, k Kernel) error {
+	for _, p := range []string{"/boot/config-" + k.Version, path.Join(k.Modules, "config")} {
+		b, err := readHost(t, p)
+		if err != nil {
+			continue
+		}
+		for line := range strings.Lines(string(b)) {
+			if strings.TrimSpace(line) == "CONFIG_RD_ZSTD=y" {
+				return nil
+			}
+		}
+		return fail.Hint(fail.New(fail.Unsupported, "cannot use kernel %s for the medium: it does not unpack an initramfs by zstd (%s has no CONFIG_RD_ZSTD=y)", k.Version, p),
+			"set rescue.kernel to one from 5.9 on: %s", versions(InstalledKernels(t.Root)))
+	}
+	return nil
+}
+
 func versions(ks []Kernel) string {
 	if len(ks) == 0 {
 		return "(none is installed)"
