@@ -262,6 +262,15 @@ func (a *app) confirm(recorded, here machine.Machine, p plan.Plan, ans restore.A
 	if !same {
 		a.ui.Warn("this does not look like the machine that was backed up (%s): %s", recorded.Hostname, why)
 	}
+	// The steps of a large machine have pushed the beginning off a small screen.
+	verb := "ERASES"
+	if p.Scope != nil && p.Scope.Keep {
+		verb = "OVERWRITES FILES ON"
+	}
+	a.ui.Say("")
+	for _, e := range p.Erases {
+		a.ui.Say("%s %s", a.ui.Styled(ui.Red, verb), e.Text(p.Target))
+	}
 	want := p.Confirmation()
 	answer, err := a.ui.Ask("To begin, type: " + a.ui.Styled(ui.Bold, want) + "\n>")
 	if err != nil {

@@ -29,7 +29,7 @@ func Describe(w io.Writer, p Plan) error {
 		out.WriteString("\nThis will be ERASED:\n")
 	}
 	for _, e := range p.Erases {
-		wrap(&out, "  ", e.text(p.Target))
+		wrap(&out, "  ", e.Text(p.Target))
 		for _, h := range e.Holds {
 			wrap(&out, "      ", h)
 		}
@@ -54,8 +54,8 @@ func Describe(w io.Writer, p Plan) error {
 	return err
 }
 
-// text says which device this is: name, size, disk, model, serial number.
-func (e Erased) text(m machine.Machine) string {
+// Text says which device this is: name, size, disk, model, serial number.
+func (e Erased) Text(m machine.Machine) string {
 	var out strings.Builder
 	out.WriteString(e.Name(m))
 	if dev, err := m.Resolve(e.Device); err == nil && (dev.Disk == nil || dev.Partition != nil) {
@@ -116,7 +116,7 @@ func (s Step) Text(m machine.Machine) string {
 	case Wipe:
 		return "wipe all signatures from " + on
 	case PartitionDisk:
-		return fmt.Sprintf("write a %s partition table with %d partitions to %s", strings.ToUpper(string(s.Table.Kind)), len(s.Table.Partitions), on)
+		return fmt.Sprintf("write a partition table (%s) with %d partitions to %s", strings.ToUpper(string(s.Table.Kind)), len(s.Table.Partitions), on)
 	case CreatePV:
 		return "make LVM physical volume " + on
 	case CreateVG:

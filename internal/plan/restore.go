@@ -114,7 +114,7 @@ func (b *builder) fileSystems() {
 			why = "for " + m[0].Target
 		}
 		b.add(string(fs.On), Step{Kind: MakeFS, Device: fs.On, FS: &fs, Why: why})
-		if fs.Kind == "btrfs" && slices.ContainsFunc(fs.Subvolumes, func(s machine.Subvolume) bool { return !s.Snapshot }) {
+		if fs.Kind == "btrfs" && slices.ContainsFunc(fs.Subvolumes, func(s machine.Subvolume) bool { return !b.p.Target.IsCopy(fs.On, s) }) {
 			b.add(string(fs.On), Step{Kind: Subvolumes, Device: fs.On, FS: &fs, Why: "as recorded; snapshots are not made again"})
 		}
 	}
