@@ -387,7 +387,7 @@ func (p *placer) fitted(out *machine.Machine, was, now machine.Bytes) error {
 	}
 	snapshots := 0
 	for _, s := range fs.Subvolumes {
-		if s.Snapshot {
+		if out.IsCopy(fs.On, s) {
 			snapshots++
 		}
 	}

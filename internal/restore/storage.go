@@ -221,12 +221,12 @@ func (x *executor) subvolumes(ctx context.Context, s plan.Step) (err error) {
 	}()
 	subs := slices.Clone(s.FS.Subvolumes)
 	slices.SortFunc(subs, func(a, b machine.Subvolume) int { return strings.Compare(a.Path, b.Path) })
-	snapshots := slices.DeleteFunc(slices.Clone(subs), func(v machine.Subvolume) bool { return !v.Snapshot })
+	snapshots := slices.DeleteFunc(slices.Clone(subs), func(v machine.Subvolume) bool { return !x.m.IsCopy(s.Device, v) })
 	if n := len(snapshots); n > 0 {
 		x.warn("%d snapshots of the btrfs on %s are not made again, the first is %s", n, s.Device.Body(), snapshots[0].Path)
 	}
 	for _, v := range subs {
-		if v.Snapshot {
+		if x.m.IsCopy(s.Device, v) {
 			continue
 		}
 		if !filepath.IsLocal(v.Path) {
@@ -244,7 +244,7 @@ func (x *executor) subvolumes(ctx context.Context, s plan.Step) (err error) {
 		}
 	}
 	for _, v := range subs {
-		if v.Default && !v.Snapshot {
+		if v.Default && !x.m.IsCopy(s.Device, v) {
 			return btrfs.SetDefault(ctx, x.System, path.Join(top, v.Path))
 		}
 	}
