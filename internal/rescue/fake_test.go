@@ -20,8 +20,9 @@ import (
 // fakeMachine is the root directory of a machine that has a kernel and every
 // program that is needed, each of them the same small static one.
 type fakeMachine struct {
-	t    *testing.T
-	root string
+	t     *testing.T
+	root  string
+	model machine.Machine
 }
 
 const fakeKernel = "6.1.0"
@@ -37,7 +38,7 @@ func newFakeMachine(t *testing.T) fakeMachine {
 			t.Skipf("needs %s", p)
 		}
 	}
-	m := fakeMachine{t, t.TempDir()}
+	m := fakeMachine{t, t.TempDir(), machine.Machine{Hostname: "fake", Kernel: fakeKernel}}
 	for _, d := range []string{"bin", "sbin", "lib", "lib64"} {
 		if err := os.MkdirAll(m.at("/usr/"+d), 0o755); err != nil {
 			t.Fatal(err)
@@ -155,7 +156,7 @@ func (m fakeMachine) options() Options {
 func (m fakeMachine) build(o Options) (rescued, error) {
 	m.t.Helper()
 	r := &fakeRunner{}
-	res, err := Build(m.t.Context(), r, machine.Machine{Hostname: "fake", Kernel: fakeKernel}, o)
+	res, err := Build(m.t.Context(), r, m.model, o)
 	out := rescued{Result: res, t: m.t, ran: r.ran}
 	if err != nil {
 		return out, err
