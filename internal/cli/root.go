@@ -117,7 +117,6 @@ Without a verb, on a terminal, it shows a menu.`,
 	})
 	root.AddCommand(a.doctorCommand(), a.layoutCommand(), a.rescueCommand(), a.backupCommand(), a.verifyCommand(),
 		a.listCommand(), a.extractCommand(), a.restoreCommand(), a.cloneCommand(), a.restoreFSCommand(), a.manCommand())
-	root.AddCommand(a.powerCommands()...)
 	for _, c := range append(root.Commands(), root) {
 		usageErrors(c)
 	}
