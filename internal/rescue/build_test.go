@@ -152,6 +152,25 @@ func TestBuildDoesNotRunTheUsersPrograms(t *testing.T) {
 	}
 }
 
+// A script of the user whose interpreter lives on modules is said to need them.
+func TestBuildWarnsOfModularScripts(t *testing.T) {
+	m := newFakeMachine(t)
+	m.link("/usr/bin/perl", "ok")
+	m.link("/usr/bin/python3", "ok")
+	m.file("/usr/bin/byperl", "#!/usr/bin/perl -w\nuse strict;\n")
+	m.file("/usr/bin/bypython", "#!/usr/bin/env python3\nimport os\n")
+	m.file("/usr/bin/byshell", "#!/opt/sh\n")
+	o := m.options()
+	o.Programs = []string{"byperl", "bypython", "byshell"}
+	r := m.mustBuild(o)
+	r.has("/usr/bin/perl", "/usr/bin/python3", "/opt/sh")
+	r.warns("byperl", "perl", "modules", "settings")
+	r.warns("bypython", "python3", "modules")
+	if len(r.Warnings) != 2 {
+		t.Errorf("warnings: %q", r.Warnings)
+	}
+}
+
 // Files of the settings bring what they need; where they lack something the warning says so.
 func TestBuildFilesOfTheSettings(t *testing.T) {
 	m := newFakeMachine(t)

@@ -91,28 +91,39 @@ func (c *closure) add(p string, depth int) error {
 
 // script adds the interpreter of a script, and for "env X" also X.
 func (c *closure) script(real string, head []byte, depth int) error {
-	line, _, _ := strings.Cut(string(head[2:]), "\n")
+	interp, byEnv := shebang(head)
+	if interp == "" {
+		return nil
+	}
+	if err := c.add(interp, depth+1); err != nil {
+		return fmt.Errorf("%s: interpreter %s: %w", real, interp, err)
+	}
+	if byEnv == "" {
+		return nil
+	}
+	p, ok := findProgram(c.tree, byEnv)
+	if !ok {
+		return fmt.Errorf("%s: interpreter %s: %w", real, byEnv, fs.ErrNotExist)
+	}
+	return c.add(p, depth+1)
+}
+
+// shebang takes the first line of a script apart: "#!/usr/bin/env -S X=1 perl -w"
+// has the interpreter /usr/bin/env, and that one starts perl.
+func shebang(head []byte) (interp, byEnv string) {
+	line, _, _ := strings.Cut(string(bytes.TrimPrefix(head, []byte("#!"))), "\n")
 	f := strings.Fields(line)
 	if len(f) == 0 {
-		return nil
+		return "", ""
 	}
-	if err := c.add(f[0], depth+1); err != nil {
-		return fmt.Errorf("%s: interpreter %s: %w", real, f[0], err)
-	}
-	if path.Base(f[0]) != "env" {
-		return nil
-	}
-	for _, a := range f[1:] {
-		if strings.HasPrefix(a, "-") || strings.Contains(a, "=") {
-			continue
+	if path.Base(f[0]) == "env" {
+		for _, a := range f[1:] {
+			if !strings.HasPrefix(a, "-") && !strings.Contains(a, "=") {
+				return f[0], a
+			}
 		}
-		p, ok := findProgram(c.tree, a)
-		if !ok {
-			return fmt.Errorf("%s: interpreter %s: %w", real, a, fs.ErrNotExist)
-		}
-		return c.add(p, depth+1)
 	}
-	return nil
+	return f[0], ""
 }
 
 // mapped is an object in the memory of a program.

@@ -1,9 +1,12 @@
 package rescue
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -144,8 +147,17 @@ func (c *Contents) addProgram(p Program, where string) error {
 		c.Tree.AddLink("/usr/bin/"+p.Name, where)
 	}
 	c.Programs = append(c.Programs, Installed{Program: p, Path: where})
+	if b, err := readHost(c.Tree, where); p.NoCheck != "" && err == nil && bytes.HasPrefix(b, []byte("#!")) {
+		interp, byEnv := shebang(b[:min(len(b), 256)])
+		if lang := path.Base(cmp.Or(byEnv, interp)); modular.MatchString(lang) {
+			c.Warnings = append(c.Warnings, fmt.Sprintf("%s is written in %s, whose modules do not come along by themselves: add their directories to the list of files (settings: files)", where, lang))
+		}
+	}
 	return nil
 }
+
+// modular are the interpreters that are of little use without modules in files of their own.
+var modular = regexp.MustCompile(`^(perl|python|ruby|tclsh|node|php|guile|lua)[0-9.]*$`)
 
 // applets are the programs that busybox can stand in for, if it is on board,
 // and its path. The busybox of the recorded machine is asked, not another.

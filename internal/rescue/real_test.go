@@ -58,6 +58,13 @@ func TestRealMachine(t *testing.T) {
 	for p, why := range closed(root, entries) {
 		t.Errorf("%s lacks something: %v", p, why)
 	}
+	for _, pattern := range []string{"libgcc_s.so.1", "ossl-modules/legacy.so", "gconv/IBM850.so", "gconv/gconv-modules", "device-mapper/libdevmapper-event-lvm2*.so", "libdevmapper-event-lvm2*.so", "cryptsetup/*.so"} {
+		for _, p := range newClosure(NewTree("/")).glob([]string{pattern}) {
+			if !isFile(NewTree(root), p) {
+				t.Errorf("%s, which a program opens by name, is not on board", p)
+			}
+		}
+	}
 	for _, c := range []struct{ command, want string }{
 		{"whoami", "root\n"},
 		{"id -gn", "root\n"},
@@ -79,6 +86,7 @@ func TestRealMachine(t *testing.T) {
 		{"modinfo -k " + res.KernelVersion + " -F filename ext4", "ext4.ko"},
 		{"truncate -s 64M /tmp/x && mkfs.ext4 -q /tmp/x && e2fsck -fn /tmp/x", "0.0%"},
 		{"ls /init", "/init"},
+		{"mkfs.vfat -C /tmp/v 4096 2>&1 | grep -c conversion; true", "0\n"}, // code page 850 is a library that it opens
 	} {
 		r, err := (&system.Host{}).Run(t.Context(), system.Command{Name: "/bin/bash", Args: []string{"-c", c.command}, Chroot: root, Proc: true, Dir: "/", Env: []string{"MANPAGER=cat"}})
 		if err != nil || !strings.Contains(string(r.Stdout), c.want) {
