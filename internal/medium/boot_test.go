@@ -57,7 +57,7 @@ func probeInitrd(t *testing.T, kernel string) string {
 	t.Helper()
 	busybox, err := os.ReadFile("/bin/busybox")
 	if err != nil {
-		t.Skip("needs /bin/busybox (Debian: busybox-static)")
+		t.Fatal("needs /bin/busybox (Debian: busybox-static)")
 	}
 	var image bytes.Buffer
 	w := cpio.NewWriter(&image)
@@ -100,7 +100,7 @@ func moduleFiles(t *testing.T, kernel string) []string {
 	dir := "/lib/modules/" + strings.TrimPrefix(filepath.Base(kernel), "vmlinuz-")
 	dep, err := os.ReadFile(filepath.Join(dir, "modules.dep"))
 	if err != nil {
-		t.Skip("needs the modules of ", kernel)
+		t.Fatal("needs the modules of ", kernel)
 	}
 	var files []string
 	for _, want := range []string{"isofs", "sr_mod", "sd_mod", "ahci", "ata_piix", "xhci-pci", "ehci-pci", "usb-storage", "uas", "efivarfs"} {
@@ -126,7 +126,7 @@ func moduleFiles(t *testing.T, kernel string) []string {
 func TestBoot(t *testing.T) {
 	slow(t)
 	if _, err := exec.LookPath(qemu.Program); err != nil {
-		t.Skip("needs ", qemu.Program)
+		t.Fatal("needs ", qemu.Program)
 	}
 	kernel := hostKernel(t)
 	o := options(hostLoaders(t))
@@ -166,11 +166,11 @@ func TestBoot(t *testing.T) {
 func TestBootOwnImage(t *testing.T) {
 	slow(t)
 	if _, err := exec.LookPath(qemu.Program); err != nil {
-		t.Skip("needs ", qemu.Program)
+		t.Fatal("needs ", qemu.Program)
 	}
 	dir := grub.ModuleDir("/", grub.EFI64)
 	if dir == "" {
-		t.Skip("needs GRUB's x86_64-efi modules (Debian: grub-efi-amd64-bin)")
+		t.Fatal("needs GRUB's x86_64-efi modules (Debian: grub-efi-amd64-bin)")
 	}
 	root := t.TempDir()
 	if err := os.MkdirAll(filepath.Join(root, "usr/lib/grub"), 0o755); err != nil {

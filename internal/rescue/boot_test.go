@@ -49,10 +49,10 @@ func TestBoot(t *testing.T) {
 	}
 	qemu, err := exec.LookPath("qemu-system-x86_64")
 	if err != nil {
-		t.Skip("needs qemu-system-x86_64")
+		t.Fatal("needs qemu-system-x86_64")
 	}
 	if os.Geteuid() != 0 {
-		t.Skip("needs root to try programs in a chroot")
+		t.Fatal("needs root to try programs in a chroot")
 	}
 	dir := t.TempDir()
 	init := filepath.Join(dir, "init")

@@ -30,11 +30,11 @@ func TestBoot(t *testing.T) {
 		t.Skip("boots virtual machines: set MKCDREC_SLOW=1")
 	}
 	if os.Geteuid() != 0 {
-		t.Skip("needs root to build a rescue system")
+		t.Fatal("needs root to build a rescue system")
 	}
 	for _, tool := range []string{qemu.Program, "genisoimage", "mkfs.ext4", "debugfs", "cpio", "ssh-keygen"} {
 		if _, err := exec.LookPath(tool); err != nil {
-			t.Skipf("needs %s", tool)
+			t.Fatalf("needs %s", tool)
 		}
 	}
 	l := newLab(t)

@@ -10,21 +10,25 @@ import (
 	"github.com/mkcdrec/mkcdrec/internal/rehearse/qemu"
 )
 
-// needsVM skips a test that starts whole machines, unless it was asked for.
+// needsVM skips a test that starts whole machines, unless it was asked for;
+// then what it needs has to be there.
 func needsVM(t *testing.T) {
 	t.Helper()
-	if os.Getenv("MKCDREC_VM") != "1" {
-		t.Skip("starts whole virtual machines, which takes minutes: set MKCDREC_VM=1 to run it")
+	if os.Getenv("MKCDREC_VM") == "" {
+		t.Skip("starts whole virtual machines, which takes minutes: make vm runs it")
 	}
 	if os.Geteuid() != 0 {
-		t.Skip("needs root, to make fixtures from packages")
+		t.Fatal("needs root, to make fixtures from packages")
 	}
 	for _, p := range []string{qemu.Program, "qemu-img", "mmdebstrap", "mke2fs"} {
 		if _, err := exec.LookPath(p); err != nil {
-			t.Skipf("%s is not installed", p)
+			t.Fatalf("%s is not installed: setup/test.sh installs it", p)
 		}
 	}
 }
+
+// variants says whether what make vm has no time for was asked for, too.
+func variants() bool { return os.Getenv("MKCDREC_VM") == "all" }
 
 // fixture takes a fixture from the cache or makes it.
 func fixture(ctx context.Context, t *testing.T, name string) *Fixture {
