@@ -22,7 +22,8 @@ func Subvolumes(ctx context.Context, r system.Runner, target string) ([]machine.
 		}
 		return string(res.Stdout), nil
 	}
-	all, err := run("subvolume", "list", "-q")
+	// Without -a, what lies below the mounted subvolume is named from there.
+	all, err := run("subvolume", "list", "-q", "-a")
 	if err != nil {
 		return nil, err
 	}
@@ -37,7 +38,7 @@ func Subvolumes(ctx context.Context, r system.Runner, target string) ([]machine.
 	return Parse(all, readOnly, def)
 }
 
-// Parse puts together `subvolume list -q`, `subvolume list -r` and
+// Parse puts together `subvolume list -q -a`, `subvolume list -r` and
 // `subvolume get-default`.
 func Parse(all, readOnly, def string) ([]machine.Subvolume, error) {
 	subvols, err := lines(all)
@@ -63,7 +64,8 @@ func Parse(all, readOnly, def string) ([]machine.Subvolume, error) {
 	return subvols, nil
 }
 
-// lines reads "ID 256 gen 9 top level 5 [parent_uuid U] path NAME".
+// lines reads "ID 256 gen 9 top level 5 [parent_uuid U] path NAME". With -a a
+// path that is not in the mounted subvolume itself begins with "<FS_TREE>/".
 func lines(s string) ([]machine.Subvolume, error) {
 	var out []machine.Subvolume
 	for line := range strings.Lines(s) {
@@ -80,7 +82,7 @@ func lines(s string) ([]machine.Subvolume, error) {
 		if err != nil {
 			return nil, fmt.Errorf("cannot read the output of btrfs subvolume list: %q", line)
 		}
-		sv := machine.Subvolume{ID: id, Path: path}
+		sv := machine.Subvolume{ID: id, Path: strings.TrimPrefix(path, "<FS_TREE>/")}
 		for i := range f[:len(f)-1] {
 			if f[i] == "parent_uuid" {
 				sv.Snapshot = f[i+1] != "-"

@@ -31,6 +31,25 @@ func TestParseCapture(t *testing.T) {
 	}
 }
 
+// Captured with @ mounted: every path counts from the top level.
+func TestParseListFromASubvolume(t *testing.T) {
+	b, err := os.ReadFile("testdata/list-from-subvolume.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := Parse(string(b), "ID 259 gen 7 top level 258 path .snapshots/1/snapshot\n", "ID 5 (FS_TREE)\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []machine.Subvolume{
+		{ID: 256, Path: "@"}, {ID: 257, Path: "@home"}, {ID: 258, Path: "@/.snapshots"},
+		{ID: 259, Path: "@/.snapshots/1/snapshot", ReadOnly: true, Snapshot: true}, {ID: 260, Path: "@/var"}, {ID: 261, Path: "@/lib/machines"},
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
 func TestParse(t *testing.T) {
 	if got, err := Parse("", "", "ID 5 (FS_TREE)\n"); err != nil || len(got) != 0 {
 		t.Errorf("a file system without subvolumes: %v, %v", got, err)
