@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/mkcdrec/mkcdrec/internal/machine"
@@ -132,5 +133,44 @@ func TestChooseLeavesOutLuxury(t *testing.T) {
 	}
 	if files, firmware, _, err = m.choose(HostModules, used, []string{"big"}, nil); err != nil || !slices.Contains(files, "kernel/drivers/gpu/drm/big/big.ko") || !slices.Contains(firmware, "big.bin") {
 		t.Errorf("asked for: %v, firmware %v, %v", files, firmware, err)
+	}
+}
+
+// The generic set of a real kernel has what other hardware asks for: disks,
+// network cards, USB, keyboards, virtual machines and file systems.
+func TestGenericModulesOfRealKernel(t *testing.T) {
+	kernels := InstalledKernels("/")
+	if len(kernels) == 0 {
+		t.Skip("needs an installed kernel (package linux-image-amd64)")
+	}
+	m, err := readModules(NewTree("/"), kernels[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, _, _, err := m.choose(GenericModules, nil, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	here := 0
+	for _, n := range strings.Fields(`ahci ata_piix nvme nvme_tcp virtio_blk virtio_scsi virtio_net virtio_pci mptspi mptsas mpt3sas megaraid_sas megaraid_mbox hpsa aacraid smartpqi arcmsr 3w_sas
+		qla2xxx lpfc isci pm80xx mvsas ips sym53c8xx BusLogic iscsi_tcp st sg sr_mod sd_mod vmd sdhci_pci mmc_block ufshcd_core floppy
+		hv_storvsc hv_netvsc hyperv_keyboard xen_blkfront xen_netfront vmw_pvscsi vmxnet3 ena gve
+		e1000 e1000e igb igc ixgbe i40e ice tg3 bnx2 bnx2x bnxt_en be2net mlx4_en mlx5_core cxgb4 qede sfc atlantic r8169 8139cp 8139too forcedeth sky2 atl1c via_rhine pcnet32 ne2k_pci
+		r8152 ax88179_178a asix cdc_ether smsc95xx usbnet bonding 8021q bridge team macvlan tun
+		xhci_pci ehci_pci ohci_pci uhci_hcd usb_storage uas usbhid hid_generic hid_apple hid_logitech_dj atkbd psmouse evdev usbserial ftdi_sio pl2303
+		ext4 xfs btrfs vfat exfat isofs udf squashfs nfs nfsv3 nfsv4 cifs ntfs3 f2fs jfs fuse overlay 9p nls_cp437 nls_iso8859_1 efivarfs
+		loop nbd dm_mod dm_crypt dm_snapshot dm_thin_pool dm_raid dm_multipath dm_integrity dm_cache raid0 raid1 raid10 raid456 linear bcache
+		tpm_tis ipmi_si softdog virtio_rng zstd lzo crc32c_generic aesni_intel xts`) {
+		f, ok := m.file[moduleName(n)]
+		if !ok {
+			continue // built in, or not of this kernel
+		}
+		here++
+		if !slices.Contains(files, f) {
+			t.Errorf("%s is not in the generic set", f)
+		}
+	}
+	if here < 100 {
+		t.Errorf("looked at %d modules of %s only", here, kernels[0].Version)
 	}
 }
