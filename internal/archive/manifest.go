@@ -129,6 +129,16 @@ func decodeManifest(b []byte) (*Manifest, error) {
 	return m, nil
 }
 
+// IsPart says whether a Writer gives this name to a file of a backup that is
+// not finished: volume, catalogue or layout.
+func IsPart(name string) bool {
+	var n int
+	if _, err := fmt.Sscanf(name, "data.%d.tar.zst", &n); err == nil {
+		return n > 0 && name == volumeName(n)
+	}
+	return name == CatalogueName || name == LayoutName
+}
+
 // Files are all files of the backup but the manifest itself. Verify compares
 // the SHA-256 of each.
 func (m *Manifest) Files() []FileInfo {

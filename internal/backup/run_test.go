@@ -1,7 +1,6 @@
 package backup_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -12,12 +11,12 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/mkcdrec/mkcdrec/internal/archive"
 	"github.com/mkcdrec/mkcdrec/internal/backup"
 	"github.com/mkcdrec/mkcdrec/internal/fail"
+	"github.com/mkcdrec/mkcdrec/internal/machine"
 	"github.com/mkcdrec/mkcdrec/internal/store/dir"
 	"github.com/mkcdrec/mkcdrec/internal/system"
 	"github.com/mkcdrec/mkcdrec/internal/testtree"
@@ -282,11 +281,12 @@ const killedEnv = "MKCDREC_TEST_KILLED"
 // TestMain lets the test binary be the program that is killed.
 func TestMain(m *testing.M) {
 	if v := os.Getenv(killedEnv); v != "" {
-		root, store, _ := strings.Cut(v, ":")
-		d, err := dir.Open(store)
+		root, to, _ := strings.Cut(v, ":")
+		to, id, _ := strings.Cut(to, ":")
+		d, err := dir.Open(to)
 		if err == nil {
 			_, err = backup.Run(context.Background(), backup.Options{
-				Root: root, Sink: d, ID: "killed", Lock: store + ".lock",
+				Root: root, Sink: d, ID: id, Lock: to + ".lock", Machine: &machine.Machine{MachineID: machineID},
 				Writer: archive.WriterOptions{Prefix: "host", Host: "host", FrameSize: 64 << 10},
 				OnProgress: func(p backup.Progress) {
 					if p.Paths == 100 {
@@ -308,23 +308,7 @@ func TestKilledBackupLeavesTheOlderOne(t *testing.T) {
 	if _, err := backup.Run(context.Background(), options(t, root, store, "older")); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), killedEnv+"="+root+":"+store)
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	buf := make([]byte, 100)
-	n, _ := out.Read(buf)
-	_ = cmd.Process.Kill()
-	err = cmd.Wait()
-	var exit *exec.ExitError
-	if !bytes.HasPrefix(buf[:n], []byte("half")) || !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
-		t.Fatalf("the child was not killed in the middle: %v %s", err, buf[:n])
-	}
+	killed(t, root, store, "killed")
 	if _, err := os.Stat(store + "/host/killed/manifest.json"); err == nil {
 		t.Error("there is a manifest")
 	}

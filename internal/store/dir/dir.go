@@ -19,9 +19,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// tempPrefix begins the names of files that are not committed. List leaves
-// them out.
-const tempPrefix = ".mkcdrec-part-"
+// ownPrefix begins the names of files that are the store's own, which List
+// leaves out; tempPrefix those of files that are not committed.
+const (
+	ownPrefix  = ".mkcdrec-"
+	tempPrefix = ownPrefix + "part-"
+)
 
 // Dir is a store in a directory.
 type Dir struct {
@@ -85,7 +88,7 @@ func check(name string) error {
 	if !fs.ValidPath(name) || name == "." || strings.Contains(name, "\\") || strings.ContainsRune(name, 0) {
 		return fmt.Errorf("name %q is not allowed in a store", name)
 	}
-	if strings.HasPrefix(path.Base(name), tempPrefix) {
+	if strings.HasPrefix(path.Base(name), ownPrefix) {
 		return fmt.Errorf("name %q is not allowed in a store: it is kept for unfinished files", name)
 	}
 	return nil
@@ -166,7 +169,7 @@ func (d *Dir) List(ctx context.Context, prefix string) ([]store.Info, error) {
 		if e.IsDir() && name != "." && !strings.HasPrefix(name+"/", prefix) && !strings.HasPrefix(prefix, name+"/") {
 			return fs.SkipDir
 		}
-		if !e.Type().IsRegular() || !strings.HasPrefix(name, prefix) || strings.HasPrefix(e.Name(), tempPrefix) {
+		if !e.Type().IsRegular() || !strings.HasPrefix(name, prefix) || strings.HasPrefix(e.Name(), ownPrefix) {
 			return nil
 		}
 		info, err := e.Info()
