@@ -28,10 +28,11 @@ import (
 
 // Options say what is backed up and how.
 type Options struct {
-	Machine *machine.Machine // its mounts are walked, its swap files left out
-	Root    string           // the live root; "": "/"
-	Exclude []string         // see CompilePatterns
-	Only    []string         // absolute paths; nil: everything
+	Machine  *machine.Machine // its mounts are walked, its swap files left out
+	Root     string           // the live root; "": "/"
+	Exclude  []string         // see CompilePatterns
+	Only     []string         // absolute paths; nil: everything
+	LeaveOut []Snapshots      // see LeaveOutSnapshots
 	// Own are directories of this run that are not part of the machine: the
 	// work directory, the destination, where images go.
 	Own     []string
@@ -47,8 +48,7 @@ type Options struct {
 	Hooks  string        // directory with pre-backup and post-backup, file or directory each; "": none
 	Runner system.Runner // runs the hooks
 
-	OnProgress func(Progress)       // called from the walking goroutine, for each path
-	OnLeftover func(store.Leftover) // called for what earlier runs left in the sink, before the backup begins
+	OnProgress func(Progress) // called from the walking goroutine, for each path
 }
 
 // Progress is how far a backup is.
@@ -105,7 +105,6 @@ func Run(ctx context.Context, opt Options) (res Result, err error) {
 		}
 	}
 	res = Result{ID: opt.ID, Prefix: path.Join(opt.Writer.Prefix, opt.ID)}
-	tidy(ctx, opt) // Writer.Prefix is that of all backups of this machine still
 	opt.Writer.BackupID, opt.Writer.Prefix = opt.ID, res.Prefix
 	if opt.Writer.Host == "" && opt.Machine != nil {
 		opt.Writer.Host = opt.Machine.Hostname
@@ -130,31 +129,8 @@ func Run(ctx context.Context, opt Options) (res Result, err error) {
 	return res, err
 }
 
-// write makes the archive, in a directory that is claimed where the store can.
+// write makes the archive.
 func write(ctx context.Context, opt Options) (*archive.Manifest, error) {
-	var m *archive.Manifest
-	end, err := claim(ctx, opt)
-	if err == nil {
-		m, err = writeArchive(ctx, opt)
-		// Behind a manifest the backup is complete, whatever becomes of the mark.
-		if endErr := end(err == nil); endErr != nil && err != nil {
-			err = fmt.Errorf("%w; %w", err, endErr)
-		}
-	}
-	switch {
-	case err == nil:
-		return m, nil
-	case ctx.Err() != nil:
-		return nil, fail.Hint(fail.New(fail.Interrupted, "the backup was interrupted, none was made: %w", err),
-			"start it again; earlier backups are as they were")
-	case errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT):
-		return nil, fail.Hint(fail.New(fail.Failed, "no space left in the destination, no backup was made: %w", err),
-			"make room there, choose another destination, or leave out more with --exclude")
-	}
-	return nil, err
-}
-
-func writeArchive(ctx context.Context, opt Options) (*archive.Manifest, error) {
 	w, err := archive.NewWriter(ctx, opt.Sink, opt.Writer)
 	if err != nil {
 		return nil, err
@@ -165,6 +141,14 @@ func writeArchive(ctx context.Context, opt Options) (*archive.Manifest, error) {
 	}
 	if abortErr := w.Abort(); abortErr != nil {
 		err = fmt.Errorf("%w; and the unfinished backup could not be removed: %w", err, abortErr)
+	}
+	switch {
+	case ctx.Err() != nil:
+		return nil, fail.Hint(fail.New(fail.Interrupted, "the backup was interrupted, none was made: %w", err),
+			"start it again; earlier backups are as they were")
+	case errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT):
+		return nil, fail.Hint(fail.New(fail.Failed, "no space left in the destination, no backup was made: %w", err),
+			"make room there, choose another destination, or leave out more with --exclude")
 	}
 	return nil, err
 }
@@ -199,6 +183,9 @@ func walkOptions(opt Options) WalkOptions {
 	wo := WalkOptions{Root: opt.Root, Only: opt.Only, Readers: opt.Readers}
 	wo.Exclude = append(wo.Exclude, opt.Exclude...)
 	wo.Literal = append(wo.Literal, opt.Own...)
+	for _, s := range opt.LeaveOut {
+		wo.Literal = append(wo.Literal, s.Paths...)
+	}
 	wo.Exclude = append(wo.Exclude, "/var/tmp/mkcdrec*")
 	if opt.Machine != nil {
 		for _, m := range opt.Machine.Mounts {

@@ -66,10 +66,15 @@ func (a *app) runBackup(ctx context.Context, f makeFlags) error {
 	if f.exclude, err = a.excludeFindings(m, f.exclude); err != nil {
 		return err
 	}
+	var snapshots []backup.Snapshots
+	if !a.settings.Snapshots {
+		snapshots = backup.LeaveOutSnapshots(&m, f.only)
+	}
 	j, err := a.newJob(m, f, "backup")
 	if err != nil {
 		return err
 	}
+	j.snapshots = snapshots
 	defer j.cleanUp()
 	if done, err := j.show(); done || err != nil {
 		return err
@@ -125,13 +130,16 @@ func (j *job) show() (done bool, err error) {
 		total += fs.Used
 		j.ui.Say("      %-24s %-6s %10s used  %s", mt.Target, fs.Kind, ui.Size(int64(fs.Used)), mt.On)
 	}
+	for _, s := range j.snapshots {
+		j.ui.Say("    left out: %s", s)
+	}
 	where := j.image
 	if j.f.to != "" {
 		where = j.f.to
 	}
 	j.ui.Say("    to %s", where)
 	if j.f.plan {
-		j.ui.Event("plan", map[string]any{"mounts": j.m.Mounts, "used": total, "to": where, "exclude": j.f.exclude, "only": j.f.only})
+		j.ui.Event("plan", map[string]any{"mounts": j.m.Mounts, "used": total, "to": where, "exclude": j.f.exclude, "only": j.f.only, "snapshots_left_out": j.snapshots})
 		return true, nil
 	}
 	if j.f.ask {
@@ -223,14 +231,13 @@ func (j *job) backUp(ctx context.Context, sink store.Sink, prefix string) (backu
 	begun, cpu := time.Now(), cpuTime()
 	pr := j.ui.Progress("backup")
 	res, err := backup.Run(ctx, backup.Options{
-		Machine: &j.m, Exclude: j.f.exclude, Only: j.f.only, Own: own, Sink: sink, ID: j.identity.BackupID,
+		Machine: &j.m, Exclude: j.f.exclude, Only: j.f.only, LeaveOut: j.snapshots, Own: own, Sink: sink, ID: j.identity.BackupID,
 		Lock: "-", Hooks: existing(j.settings.HooksDir), Runner: j.host,
 		Writer: archive.WriterOptions{
 			Prefix: prefix, Host: j.m.Hostname, Level: j.settings.Level, VolumeSize: volume, Layout: layout,
 			WorkDir: j.work, Tool: "mkcdrec " + Version,
 		},
 		OnProgress: func(p backup.Progress) { pr.Set(p.Bytes, p.Total, p.Paths) },
-		OnLeftover: j.leftover,
 	})
 	pr.Done()
 	if err != nil {
@@ -241,16 +248,6 @@ func (j *job) backUp(ctx context.Context, sink store.Sink, prefix string) (backu
 		ui.Size(int64(float64(c.Content)/took.Seconds())), 100*float64(c.Stored)/float64(max(c.Content, 1)), (cpuTime()-cpu).Seconds()/took.Seconds())
 	j.ui.Event("backup-made", map[string]any{"id": res.ID, "prefix": path.Join(prefix, res.ID), "counts": c, "seconds": took.Seconds(), "warnings": res.Manifest.Warned})
 	return res, nil
-}
-
-// leftover says what became of what an earlier backup left that did not end.
-func (j *job) leftover(l store.Leftover) {
-	j.ui.Event("leftover", map[string]any{"name": l.Name, "bytes": l.Bytes, "removed": l.Kept == nil})
-	if l.Kept != nil {
-		j.ui.Warn("an unfinished backup was left as it is: %s: %v", l.Name, l.Kept)
-		return
-	}
-	j.ui.Say("    removed an unfinished backup of an earlier run: %s (%s)", l.Name, ui.Size(l.Bytes))
 }
 
 // existing is dir, or "" where it is not there: no hooks.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/mkcdrec/mkcdrec/internal/backup"
 	"github.com/mkcdrec/mkcdrec/internal/config"
 	"github.com/mkcdrec/mkcdrec/internal/fail"
 	"github.com/mkcdrec/mkcdrec/internal/inspect"
@@ -109,6 +110,8 @@ type job struct {
 	identity rescue.Identity
 	image    string // path of the ISO
 	work     string // directory made for this run, removed at its end
+	// snapshots are left out of the backup.
+	snapshots []backup.Snapshots
 }
 
 func (a *app) newJob(m machine.Machine, f makeFlags, kind string) (*job, error) {

@@ -35,6 +35,8 @@ type Settings struct {
 	BackupTo string `toml:"backup_to"`
 	// Exclude are patterns left out of the backup, beside the built-in ones.
 	Exclude []string `toml:"exclude"`
+	// Snapshots takes read-only btrfs snapshots into the backup, each in full.
+	Snapshots bool `toml:"snapshots"`
 	// VolumeSize cuts the backup into volumes, e.g. "4 GiB"; "" is one volume.
 	VolumeSize string `toml:"volume_size"`
 	// Level is the zstd level, 1 to 19.
