@@ -48,7 +48,8 @@ type Options struct {
 	Hooks  string        // directory with pre-backup and post-backup, file or directory each; "": none
 	Runner system.Runner // runs the hooks
 
-	OnProgress func(Progress) // called from the walking goroutine, for each path
+	OnProgress func(Progress)       // called from the walking goroutine, for each path
+	OnLeftover func(store.Leftover) // called for what earlier runs left in the sink, before the backup begins
 }
 
 // Progress is how far a backup is.
@@ -105,6 +106,7 @@ func Run(ctx context.Context, opt Options) (res Result, err error) {
 		}
 	}
 	res = Result{ID: opt.ID, Prefix: path.Join(opt.Writer.Prefix, opt.ID)}
+	tidy(ctx, opt) // Writer.Prefix is that of all backups of this machine still
 	opt.Writer.BackupID, opt.Writer.Prefix = opt.ID, res.Prefix
 	if opt.Writer.Host == "" && opt.Machine != nil {
 		opt.Writer.Host = opt.Machine.Hostname
@@ -129,8 +131,31 @@ func Run(ctx context.Context, opt Options) (res Result, err error) {
 	return res, err
 }
 
-// write makes the archive.
+// write makes the archive, in a directory that is claimed where the store can.
 func write(ctx context.Context, opt Options) (*archive.Manifest, error) {
+	var m *archive.Manifest
+	end, err := claim(ctx, opt)
+	if err == nil {
+		m, err = writeArchive(ctx, opt)
+		// Behind a manifest the backup is complete, whatever becomes of the mark.
+		if endErr := end(err == nil); endErr != nil && err != nil {
+			err = fmt.Errorf("%w; %w", err, endErr)
+		}
+	}
+	switch {
+	case err == nil:
+		return m, nil
+	case ctx.Err() != nil:
+		return nil, fail.Hint(fail.New(fail.Interrupted, "the backup was interrupted, none was made: %w", err),
+			"start it again; earlier backups are as they were")
+	case errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT):
+		return nil, fail.Hint(fail.New(fail.Failed, "no space left in the destination, no backup was made: %w", err),
+			"make room there, choose another destination, or leave out more with --exclude")
+	}
+	return nil, err
+}
+
+func writeArchive(ctx context.Context, opt Options) (*archive.Manifest, error) {
 	w, err := archive.NewWriter(ctx, opt.Sink, opt.Writer)
 	if err != nil {
 		return nil, err
@@ -141,14 +166,6 @@ func write(ctx context.Context, opt Options) (*archive.Manifest, error) {
 	}
 	if abortErr := w.Abort(); abortErr != nil {
 		err = fmt.Errorf("%w; and the unfinished backup could not be removed: %w", err, abortErr)
-	}
-	switch {
-	case ctx.Err() != nil:
-		return nil, fail.Hint(fail.New(fail.Interrupted, "the backup was interrupted, none was made: %w", err),
-			"start it again; earlier backups are as they were")
-	case errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT):
-		return nil, fail.Hint(fail.New(fail.Failed, "no space left in the destination, no backup was made: %w", err),
-			"make room there, choose another destination, or leave out more with --exclude")
 	}
 	return nil, err
 }

@@ -238,6 +238,7 @@ func (j *job) backUp(ctx context.Context, sink store.Sink, prefix string) (backu
 			WorkDir: j.work, Tool: "mkcdrec " + Version,
 		},
 		OnProgress: func(p backup.Progress) { pr.Set(p.Bytes, p.Total, p.Paths) },
+		OnLeftover: j.leftover,
 	})
 	pr.Done()
 	if err != nil {
@@ -248,6 +249,16 @@ func (j *job) backUp(ctx context.Context, sink store.Sink, prefix string) (backu
 		ui.Size(int64(float64(c.Content)/took.Seconds())), 100*float64(c.Stored)/float64(max(c.Content, 1)), (cpuTime()-cpu).Seconds()/took.Seconds())
 	j.ui.Event("backup-made", map[string]any{"id": res.ID, "prefix": path.Join(prefix, res.ID), "counts": c, "seconds": took.Seconds(), "warnings": res.Manifest.Warned})
 	return res, nil
+}
+
+// leftover says what became of what an earlier backup left that did not end.
+func (j *job) leftover(l store.Leftover) {
+	j.ui.Event("leftover", map[string]any{"name": l.Name, "bytes": l.Bytes, "removed": l.Kept == nil})
+	if l.Kept != nil {
+		j.ui.Warn("an unfinished backup was left as it is: %s: %v", l.Name, l.Kept)
+		return
+	}
+	j.ui.Say("    removed an unfinished backup of an earlier run: %s (%s)", l.Name, ui.Size(l.Bytes))
 }
 
 // existing is dir, or "" where it is not there: no hooks.
