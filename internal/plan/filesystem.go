@@ -1,6 +1,8 @@
 package plan
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/mkcdrec/mkcdrec/internal/fail"
@@ -17,6 +19,11 @@ func FileSystem(target machine.Machine, scope *Scope, choices []Choice, here mac
 	}
 	if info.Entries == 0 {
 		return Plan{}, fail.Hint(fail.New(fail.Refused, "the backup has no files of %s", scope.Text()), "was it left out when the backup was made? see: mkcdrec list")
+	}
+	if used := target.FileSystems[0].Used; used > 0 {
+		// A backup of some paths only is seen before it takes the place of all.
+		choices = append(slices.Clone(choices), Choice{Subject: "files", Chosen: fmt.Sprintf("%d paths, %s", info.Entries, Size(info.Content)),
+			Why: "when it was recorded, " + Size(used) + " were in use on it"})
 	}
 	on := target.FileSystems[0].On
 	b := builder{p: Plan{Version: Version, Backup: info.Backup, Host: info.Host, Scope: scope, Target: target, Choices: choices}}
