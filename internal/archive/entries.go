@@ -8,6 +8,7 @@ import (
 	"runtime"
 
 	"github.com/mkcdrec/mkcdrec/internal/fail"
+	"github.com/mkcdrec/mkcdrec/internal/wording"
 )
 
 // Entries yields the paths in the order of the archive with their content.
@@ -67,7 +68,7 @@ func (r *entryReader) run(ctx context.Context) error {
 		}
 	}
 	if r.first != nil {
-		return fail.New(fail.Damaged, "backup %s is damaged, %d paths are lost: %w", r.b.Manifest.ID, r.lost, r.first)
+		return fail.New(fail.Damaged, "backup %s is damaged, %s lost: %w", r.b.Manifest.ID, wording.Count(r.lost, "path"), r.first)
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/mkcdrec/mkcdrec/internal/fail"
+	"github.com/mkcdrec/mkcdrec/internal/wording"
 )
 
 // Report says what Verify has checked.
@@ -44,8 +45,8 @@ func (b *Backup) Verify(ctx context.Context, progress func(Progress)) (*Report, 
 		v.damage(err)
 	}
 	if v.report.Damaged > 0 {
-		return &v.report, fail.Hint(fail.New(fail.Damaged, "backup %s is damaged: %s (%d problems, %d paths concerned)",
-			b.Manifest.ID, v.report.Damage[0], v.report.Damaged, v.report.LostPaths),
+		return &v.report, fail.Hint(fail.New(fail.Damaged, "backup %s is damaged: %s (%s, %s concerned)",
+			b.Manifest.ID, v.report.Damage[0], wording.Count(v.report.Damaged, "problem"), wording.Count(v.report.LostPaths, "path")),
 			"what is not concerned can still be restored; make a new backup")
 	}
 	if v.report.Paths == 0 || v.report.Frames == 0 || v.report.Volumes != int64(len(b.Manifest.Volumes)) {

@@ -20,6 +20,7 @@ import (
 	"github.com/mkcdrec/mkcdrec/internal/store"
 	"github.com/mkcdrec/mkcdrec/internal/store/dir"
 	"github.com/mkcdrec/mkcdrec/internal/ui"
+	"github.com/mkcdrec/mkcdrec/internal/wording"
 )
 
 func (a *app) backupCommand() *cobra.Command {
@@ -245,7 +246,7 @@ func (j *job) backUp(ctx context.Context, sink store.Sink, prefix string) (backu
 		return res, err
 	}
 	c, took := res.Manifest.Counts, time.Since(begun)
-	j.ui.Say("    %d paths, %s of content in %s: %s/s, %.0f %% of its size, %.1f CPUs busy", c.Paths, ui.Size(c.Content), ui.Duration(took),
+	j.ui.Say("    %s, %s of content in %s: %s/s, %.0f %% of its size, %.1f CPUs busy", wording.Count(c.Paths, "path"), ui.Size(c.Content), ui.Duration(took),
 		ui.Size(int64(float64(c.Content)/took.Seconds())), 100*float64(c.Stored)/float64(max(c.Content, 1)), (cpuTime()-cpu).Seconds()/took.Seconds())
 	j.ui.Event("backup-made", map[string]any{"id": res.ID, "prefix": path.Join(prefix, res.ID), "counts": c, "seconds": took.Seconds(), "warnings": res.Manifest.Warned})
 	return res, nil
@@ -282,7 +283,7 @@ func (j *job) outcome(res backup.Result) error {
 		return fail.New(fail.Warnings, "the backup is good, but a hook failed behind it: %w", res.PostHook)
 	}
 	if n := res.Manifest.Warned; n > 0 {
-		return fail.New(fail.Warnings, "the backup was made and verified, with %d warnings", n)
+		return fail.New(fail.Warnings, "the backup was made and verified, with %s", wording.Count(n, "warning"))
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/mkcdrec/mkcdrec/internal/fail"
 	"github.com/mkcdrec/mkcdrec/internal/inspect"
 	"github.com/mkcdrec/mkcdrec/internal/ui"
+	"github.com/mkcdrec/mkcdrec/internal/wording"
 )
 
 func (a *app) doctorCommand() *cobra.Command {
@@ -74,7 +75,7 @@ func (a *app) showChecks(checks []doctor.Check) error {
 		}
 		return err
 	}
-	a.ui.Say("%d checks, nothing is missing that is needed.", len(checks))
+	a.ui.Say("%s, nothing is missing that is needed.", wording.Count(len(checks), "check"))
 	return nil
 }
 

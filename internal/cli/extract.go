@@ -15,6 +15,7 @@ import (
 	"github.com/mkcdrec/mkcdrec/internal/fail"
 	"github.com/mkcdrec/mkcdrec/internal/ui"
 	"github.com/mkcdrec/mkcdrec/internal/unpack"
+	"github.com/mkcdrec/mkcdrec/internal/wording"
 )
 
 func (a *app) extractCommand() *cobra.Command {
@@ -73,7 +74,7 @@ func (a *app) extracted(rep unpack.Report, err error, sel *selection) error {
 		a.ui.Warn("%s: %v", p.Path, p.Err)
 	}
 	for _, what := range slices.Sorted(maps.Keys(rep.Dropped)) {
-		a.ui.Say("    not root, so left out: %s, of %d paths", what, rep.Dropped[what])
+		a.ui.Say("    not root, so left out: %s, of %s", what, wording.Count(rep.Dropped[what], "path"))
 	}
 	a.ui.Event("extracted", map[string]any{"paths": rep.Paths, "files": rep.Files, "bytes": rep.Bytes, "checked": rep.Checked, "problems": len(rep.Problems)})
 	if err != nil {
@@ -85,9 +86,9 @@ func (a *app) extracted(rep unpack.Report, err error, sel *selection) error {
 	if rep.Paths == 0 {
 		return fail.New(fail.Failed, "nothing was unpacked")
 	}
-	a.ui.Say("    %d paths, %s; content of %d files checked", rep.Paths, ui.Size(rep.Bytes), rep.Checked)
+	a.ui.Say("    %s, %s; content of %s checked", wording.Count(rep.Paths, "path"), ui.Size(rep.Bytes), wording.Count(rep.Checked, "file"))
 	if len(rep.Problems) > 0 {
-		return fail.New(fail.Warnings, "%d paths are not as they were", len(rep.Problems))
+		return fail.New(fail.Warnings, "unpacked, and not all is as it was: %s", wording.Count(len(rep.Problems), "problem"))
 	}
 	return nil
 }

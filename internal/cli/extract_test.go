@@ -71,7 +71,7 @@ func TestExtractFromACutVolume(t *testing.T) {
 	if len(lost) < 4 || len(lost) > 6 {
 		t.Errorf("lost %q", lost)
 	}
-	if want := fmt.Sprintf("%d paths are lost", len(lost)); !strings.Contains(out, want) {
+	if want := fmt.Sprintf("%d paths lost", len(lost)); !strings.Contains(out, want) {
 		t.Errorf("no %q:\n%s", want, out)
 	}
 }

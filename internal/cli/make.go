@@ -25,6 +25,7 @@ import (
 	"github.com/mkcdrec/mkcdrec/internal/restore"
 	"github.com/mkcdrec/mkcdrec/internal/system"
 	"github.com/mkcdrec/mkcdrec/internal/ui"
+	"github.com/mkcdrec/mkcdrec/internal/wording"
 )
 
 // makeFlags are the flags of rescue and backup.
@@ -209,7 +210,7 @@ func (j *job) beginMedium(ctx context.Context) (*medium.Writer, error) {
 	for _, w := range res.Warnings {
 		j.ui.Warn("%s", w)
 	}
-	j.ui.Say("    kernel %s, %d programs, %d modules: %s, needs %s of memory (%s)", res.KernelVersion, len(res.Programs), res.Modules,
+	j.ui.Say("    kernel %s, %s, %s: %s, needs %s of memory (%s)", res.KernelVersion, wording.Count(len(res.Programs), "program"), wording.Count(res.Modules, "module"),
 		ui.Size(int64(res.Size)), ui.Size(int64(res.MemoryNeeded)), ui.Duration(time.Since(begun)))
 	j.ui.Event("rescue", map[string]any{"kernel": res.KernelVersion, "size": res.Size, "memory_needed": res.MemoryNeeded, "programs": len(res.Programs), "modules": res.Modules, "warnings": res.Warnings})
 	if limit, err := config.ParseSize(set.Memory); set.Memory != "" && err == nil && int64(res.MemoryNeeded) > limit {

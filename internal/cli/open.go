@@ -13,6 +13,7 @@ import (
 	"github.com/mkcdrec/mkcdrec/internal/medium"
 	"github.com/mkcdrec/mkcdrec/internal/store"
 	"github.com/mkcdrec/mkcdrec/internal/store/dir"
+	"github.com/mkcdrec/mkcdrec/internal/wording"
 )
 
 // opened is one backup and where it came from.
@@ -108,7 +109,7 @@ func choose(ctx context.Context, src store.Source, id string, newest bool) (stri
 		for _, f := range found {
 			ids = append(ids, f.Manifest.ID)
 		}
-		return "", fail.Hint(fail.New(fail.Usage, "%d backups in %s", len(found), src), "choose one by --id: %s", strings.Join(ids, ", "))
+		return "", fail.Hint(fail.New(fail.Usage, "%s in %s", wording.Count(len(found), "backup"), src), "choose one by --id: %s", strings.Join(ids, ", "))
 	}
 	return found[len(found)-1].Prefix, nil
 }

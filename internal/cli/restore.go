@@ -17,6 +17,7 @@ import (
 	"github.com/mkcdrec/mkcdrec/internal/rescueinit"
 	"github.com/mkcdrec/mkcdrec/internal/restore"
 	"github.com/mkcdrec/mkcdrec/internal/ui"
+	"github.com/mkcdrec/mkcdrec/internal/wording"
 )
 
 // restoreFlags are the flags of restore and clone.
@@ -329,10 +330,10 @@ func (a *app) carryOut(ctx context.Context, p plan.Plan, b *opened, ans restore.
 		return err
 	}
 	a.ui.Say("")
-	a.ui.Say("%s %s: %d steps, %d paths, %s; %d paths compared with the backup.", a.ui.Styled(ui.Green, "Restored"), p.Host, rep.Steps+rep.Resumed,
-		rep.Unpacked.Paths, ui.Size(rep.Unpacked.Bytes), rep.Verified.Paths)
+	a.ui.Say("%s %s: %s, %s, %s; %s compared with the backup.", a.ui.Styled(ui.Green, "Restored"), p.Host, wording.Count(rep.Steps+rep.Resumed, "step"),
+		wording.Count(rep.Unpacked.Paths, "path"), ui.Size(rep.Unpacked.Bytes), wording.Count(rep.Verified.Paths, "path"))
 	if n := len(rep.Warnings); n > 0 {
-		return fail.New(fail.Warnings, "the machine was restored, with %d warnings", n)
+		return fail.New(fail.Warnings, "the machine was restored, with %s", wording.Count(n, "warning"))
 	}
 	a.ui.Say("Remove the medium and type: reboot")
 	return nil

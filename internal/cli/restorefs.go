@@ -16,6 +16,7 @@ import (
 	"github.com/mkcdrec/mkcdrec/internal/rescue"
 	"github.com/mkcdrec/mkcdrec/internal/restore"
 	"github.com/mkcdrec/mkcdrec/internal/ui"
+	"github.com/mkcdrec/mkcdrec/internal/wording"
 )
 
 // restoreFSFlags are the flags of restore-fs.
@@ -255,10 +256,11 @@ func (a *app) carryOutFS(ctx context.Context, o restore.Options, content int64) 
 		return err
 	}
 	a.ui.Say("")
-	a.ui.Say("%s %s of %s on %s: %d steps, %d paths, %s; %d paths compared with the backup.", a.ui.Styled(ui.Green, "Restored"), o.Plan.Scope.Text(), o.Plan.Host,
-		o.Plan.Erases[0].Name(o.Plan.Target), rep.Steps+rep.Resumed, rep.Unpacked.Paths, ui.Size(rep.Unpacked.Bytes), rep.Verified.Paths)
+	a.ui.Say("%s %s of %s on %s: %s, %s, %s; %s compared with the backup.", a.ui.Styled(ui.Green, "Restored"), o.Plan.Scope.Text(), o.Plan.Host,
+		o.Plan.Erases[0].Name(o.Plan.Target), wording.Count(rep.Steps+rep.Resumed, "step"),
+		wording.Count(rep.Unpacked.Paths, "path"), ui.Size(rep.Unpacked.Bytes), wording.Count(rep.Verified.Paths, "path"))
 	if n := len(rep.Warnings); n > 0 {
-		return fail.New(fail.Warnings, "the file system was restored, with %d warnings", n)
+		return fail.New(fail.Warnings, "the file system was restored, with %s", wording.Count(n, "warning"))
 	}
 	return nil
 }

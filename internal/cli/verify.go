@@ -21,6 +21,7 @@ import (
 	"github.com/mkcdrec/mkcdrec/internal/rescueinit"
 	"github.com/mkcdrec/mkcdrec/internal/store"
 	"github.com/mkcdrec/mkcdrec/internal/ui"
+	"github.com/mkcdrec/mkcdrec/internal/wording"
 )
 
 func (a *app) verifyCommand() *cobra.Command {
@@ -174,7 +175,7 @@ func (a *app) verifyMedium(ctx context.Context, p string, besides []archive.Foun
 	if err != nil {
 		return err
 	}
-	a.ui.Say("    %d files, %s: all checksums hold", rep.Files, ui.Size(rep.Bytes))
+	a.ui.Say("    %s, %s: all checksums hold", wording.Count(rep.Files, "file"), ui.Size(rep.Bytes))
 	a.ui.Event("medium", rep)
 	return nil
 }
@@ -218,9 +219,10 @@ func (a *app) verifyBackup(ctx context.Context, b *archive.Backup) error {
 		}
 		return err
 	}
-	a.ui.Say("    %d volumes, %d frames, %d paths; content of %d files compared, %s", rep.Volumes, rep.Frames, rep.Paths, rep.Files, ui.Size(rep.Bytes))
+	a.ui.Say("    %s, %s, %s; content of %s compared, %s", wording.Count(rep.Volumes, "volume"), wording.Count(rep.Frames, "frame"), wording.Count(rep.Paths, "path"),
+		wording.Count(rep.Files, "file"), ui.Size(rep.Bytes))
 	if n := b.Manifest.Warned; n > 0 {
-		a.ui.Warn("%d warnings were recorded when this backup was made; the first: %s: %s", n, b.Manifest.Warnings[0].Path, b.Manifest.Warnings[0].Problem)
+		a.ui.Warn("recorded when this backup was made: %s; the first: %s: %s", wording.Count(n, "warning"), b.Manifest.Warnings[0].Path, b.Manifest.Warnings[0].Problem)
 	}
 	return nil
 }

@@ -392,7 +392,7 @@ func (p *placer) fitted(out *machine.Machine, was, now machine.Bytes) error {
 		}
 	}
 	if snapshots > 0 {
-		p.say("snapshots", fmt.Sprintf("%d are not made again", snapshots), "subvolumes that were recorded as snapshots of others do not come back as such")
+		p.say("snapshots", fmt.Sprintf("%d, not made again", snapshots), "subvolumes that were recorded as snapshots of others do not come back as such")
 	}
 	for _, o := range p.here.FileSystems {
 		if o.On != fs.On && fs.UUID != "" && strings.EqualFold(o.UUID, fs.UUID) {

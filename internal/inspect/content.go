@@ -10,6 +10,7 @@ import (
 	"github.com/mkcdrec/mkcdrec/internal/machine"
 	"github.com/mkcdrec/mkcdrec/internal/tool/btrfs"
 	"github.com/mkcdrec/mkcdrec/internal/tool/superblock"
+	"github.com/mkcdrec/mkcdrec/internal/wording"
 )
 
 const excludeTodo = "take it out of the backup by this name"
@@ -94,7 +95,7 @@ func (in *inspector) unreachable(n *node, mounts []mounted) {
 		}
 	}
 	if snapshots > 0 {
-		in.note("snapshots:"+n.ref.Body(), "", "%d snapshots on %s are below no mount point: they are not in the backup", snapshots, n.path)
+		in.note("snapshots:"+n.ref.Body(), "", "below no mount point, so not in the backup: %s on %s", wording.Count(snapshots, "snapshot"), n.path)
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 	"io"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/mkcdrec/mkcdrec/internal/wording"
 )
 
 // DescribeOptions say how Describe writes.
@@ -242,7 +244,7 @@ func (d *describer) group(g *VolumeGroup) {
 		}
 		what := d.onDevice(LVRef(g.Name, l.Name), "")
 		if l.Kind == "striped" {
-			what.note = join(", ", fmt.Sprintf("%d stripes", l.Stripes), what.note)
+			what.note = join(", ", wording.Count(l.Stripes, "stripe"), what.note)
 		}
 		d.node(branch, l.Name, l.Size, LVRef(g.Name, l.Name), what)
 	}

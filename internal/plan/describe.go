@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/mkcdrec/mkcdrec/internal/machine"
+	"github.com/mkcdrec/mkcdrec/internal/wording"
 )
 
 // width is the line length of the text form.
@@ -116,7 +117,7 @@ func (s Step) Text(m machine.Machine) string {
 	case Wipe:
 		return "wipe all signatures from " + on
 	case PartitionDisk:
-		return fmt.Sprintf("write a partition table (%s) with %d partitions to %s", strings.ToUpper(string(s.Table.Kind)), len(s.Table.Partitions), on)
+		return fmt.Sprintf("write a partition table (%s) with %s to %s", strings.ToUpper(string(s.Table.Kind)), wording.Count(len(s.Table.Partitions), "partition"), on)
 	case CreatePV:
 		return "make LVM physical volume " + on
 	case CreateVG:

@@ -10,6 +10,7 @@ import (
 
 	"github.com/mkcdrec/mkcdrec/internal/fail"
 	"github.com/mkcdrec/mkcdrec/internal/machine"
+	"github.com/mkcdrec/mkcdrec/internal/wording"
 )
 
 // Version is the version of a plan's JSON form.
@@ -100,7 +101,7 @@ func (b *builder) volumes() {
 		for _, pv := range g.Physical {
 			b.add(string(pv.On), Step{Kind: CreatePV, Device: pv.On, PV: &pv, Why: "member of volume group " + g.Name})
 		}
-		b.add(g.Name, Step{Kind: CreateVG, VG: &g, Why: fmt.Sprintf("%d members", len(g.Physical))})
+		b.add(g.Name, Step{Kind: CreateVG, VG: &g, Why: wording.Count(len(g.Physical), "member")})
 		for _, lv := range g.Logical {
 			b.add(g.Name+"/"+lv.Name, Step{Kind: CreateLV, Device: machine.LVRef(g.Name, lv.Name), VG: &g, LV: &lv, Why: "as recorded"})
 		}
@@ -159,7 +160,7 @@ func (b *builder) system(info Info) {
 func (b *builder) unpack(info Info) {
 	why := "the files"
 	if info.Entries > 0 {
-		why = fmt.Sprintf("%d paths, %s", info.Entries, Size(info.Content))
+		why = wording.Count(info.Entries, "path") + ", " + Size(info.Content)
 	}
 	b.add("", Step{Kind: Unpack, Why: why})
 }

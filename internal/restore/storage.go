@@ -25,6 +25,7 @@ import (
 	"github.com/mkcdrec/mkcdrec/internal/tool/vfat"
 	"github.com/mkcdrec/mkcdrec/internal/tool/wipefs"
 	"github.com/mkcdrec/mkcdrec/internal/tool/xfs"
+	"github.com/mkcdrec/mkcdrec/internal/wording"
 )
 
 // release takes the device out of use: what an interrupted restore left
@@ -223,7 +224,7 @@ func (x *executor) subvolumes(ctx context.Context, s plan.Step) (err error) {
 	slices.SortFunc(subs, func(a, b machine.Subvolume) int { return strings.Compare(a.Path, b.Path) })
 	snapshots := slices.DeleteFunc(slices.Clone(subs), func(v machine.Subvolume) bool { return !x.m.IsCopy(s.Device, v) })
 	if n := len(snapshots); n > 0 {
-		x.warn("%d snapshots of the btrfs on %s are not made again, the first is %s", n, s.Device.Body(), snapshots[0].Path)
+		x.warn("not made again: %s of the btrfs on %s, the first is %s", wording.Count(n, "snapshot"), s.Device.Body(), snapshots[0].Path)
 	}
 	for _, v := range subs {
 		if x.m.IsCopy(s.Device, v) {

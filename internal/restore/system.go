@@ -20,6 +20,7 @@ import (
 	"github.com/mkcdrec/mkcdrec/internal/tool/initramfs"
 	"github.com/mkcdrec/mkcdrec/internal/tool/mkswap"
 	"github.com/mkcdrec/mkcdrec/internal/tool/mount"
+	"github.com/mkcdrec/mkcdrec/internal/wording"
 )
 
 // mountOptions are those that matter while the files are written: the
@@ -372,7 +373,7 @@ func (x *executor) verify(ctx context.Context) error {
 	}
 	if n := len(v.Differences); n > 0 {
 		shown := v.Differences[:min(n, 5)]
-		return fail.New(fail.Failed, "%d of %d paths are not as in the backup: %s", n, v.Paths, strings.Join(shown, "; "))
+		return fail.New(fail.Failed, "not as in the backup: %d of %s: %s", n, wording.Count(v.Paths, "path"), strings.Join(shown, "; "))
 	}
 	return nil
 }

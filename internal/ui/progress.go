@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/mkcdrec/mkcdrec/internal/wording"
 )
 
 // Progress shows how far one piece of work is: on a terminal one line that is
@@ -83,7 +85,7 @@ func Line(label string, done, total, files int64, elapsed time.Duration, width i
 	}
 	parts = append(parts, Size(done))
 	if files > 0 {
-		parts = append(parts, fmt.Sprintf("%d files", files))
+		parts = append(parts, wording.Count(files, "file"))
 	}
 	if elapsed >= time.Second {
 		parts = append(parts, Size(int64(rate))+"/s")
