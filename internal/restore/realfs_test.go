@@ -7,6 +7,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/mkcdrec/mkcdrec/internal/archive"
 	"github.com/mkcdrec/mkcdrec/internal/backup"
@@ -85,6 +88,27 @@ func (r *realMachine) mount(t *testing.T, disk, target, subvolume string) {
 func (r *realMachine) unmount(t *testing.T, target string) {
 	t.Helper()
 	testtree.Shell(t, `umount "$1"`, filepath.Join(r.root, target))
+	r.settle(t)
+}
+
+// settle waits until nothing holds a disk that is not mounted: a program in a
+// mount namespace of its own may have a copy of a mount for a while.
+func (r *realMachine) settle(t *testing.T) {
+	t.Helper()
+	deadline := time.Now().Add(2 * time.Minute)
+	for _, d := range r.Disks {
+		for testtree.Shell(t, `grep " $1 " /proc/self/mountinfo || true`, d.Path) == "" {
+			f, err := os.OpenFile(d.Path, os.O_RDONLY|unix.O_EXCL, 0)
+			if err == nil {
+				f.Close()
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("%s is not mounted here, and in use: %v", d.Path, err)
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+	}
 }
 
 // newReal has an ext4 as root with some files in it.
@@ -180,6 +204,7 @@ func (r *realMachine) restore(t *testing.T, w fit.FSWishes) Report {
 	if len(unexpected) > 0 || rep.Verified.Paths == 0 {
 		t.Errorf("report: %+v", rep)
 	}
+	r.settle(t)
 	is := r.sums(t)
 	for disk, sum := range others {
 		if same := is[disk] == sum; same != (o.Plan.Erases[0].Device != machine.DiskRef(disk)) {
@@ -240,6 +265,7 @@ func TestRealFileSystemIsRestored(t *testing.T) {
 			judged := testtree.Shell(t, foreign, r.Disk(data).Path)
 			compare := func(what string) {
 				t.Helper()
+				r.settle(t)
 				if got := testtree.Shell(t, foreign, r.Disk(data).Path); got != judged {
 					t.Errorf("%s: other tools say:\n%s\nand said before:\n%s", what, got, judged)
 				}
@@ -310,6 +336,7 @@ func TestRealBtrfsIsRestoredWithAllItsSubvolumes(t *testing.T) {
 	r.unmount(t, "/srv")
 	subvolumes := func() string {
 		t.Helper()
+		r.settle(t)
 		return testtree.Shell(t, foreign, r.Disk(data).Path) + testtree.Shell(t, `mount -o subvolid=5 "$1" "$2"
 			btrfs subvolume list "$2" | sed 's/.* path //' | sort; btrfs subvolume get-default "$2" | sed 's/.* path /default /'; umount "$2"`, r.Disk(data).Path, top)
 	}
