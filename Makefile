@@ -16,7 +16,7 @@ ifeq ($(HOME),)
 export HOME := $(shell getent passwd $$(id -u) | cut -d: -f6)
 endif
 
-.PHONY: help build recovery menu rescue test quick slow vm vm-grid bench check arm64 setup-build setup-medium setup-test clean
+.PHONY: help build recovery menu rescue test quick slow vm vm-grid bench check arm64 setup-build setup-medium setup-test install uninstall clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -82,6 +82,35 @@ vm-grid: build ## the same with every variant: see docs/tested.md
 
 bench: build ## speed, with other programs in the same run
 	bench/archive.sh
+
+# Where `make install` puts things; DESTDIR goes before all of them, for packages.
+PREFIX  ?= /usr/local
+SBINDIR ?= $(PREFIX)/sbin
+DATADIR ?= $(PREFIX)/share
+CONFDIR := /etc/mkcdrec
+BINARY  ?= bin/mkcdrec
+COMPLETIONS := bash-completion/completions/mkcdrec zsh/site-functions/_mkcdrec fish/vendor_completions.d/mkcdrec.fish
+# What the program writes about itself depends on no settings, and is not logged.
+ITSELF  := $(BINARY) --config /dev/null --log /dev/null
+
+# Settings that are there already are somebody's, and stay.
+install: build ## install the program, manual pages, completions and settings (PREFIX, DESTDIR)
+	install -D -m 755 $(BINARY) $(DESTDIR)$(SBINDIR)/mkcdrec
+	install -d $(DESTDIR)$(DATADIR)/man/man8 $(DESTDIR)$(CONFDIR) $(addprefix $(DESTDIR)$(DATADIR)/,$(dir $(COMPLETIONS)))
+	$(ITSELF) man $(DESTDIR)$(DATADIR)/man/man8
+	$(ITSELF) completion bash > $(DESTDIR)$(DATADIR)/$(word 1,$(COMPLETIONS))
+	$(ITSELF) completion zsh > $(DESTDIR)$(DATADIR)/$(word 2,$(COMPLETIONS))
+	$(ITSELF) completion fish > $(DESTDIR)$(DATADIR)/$(word 3,$(COMPLETIONS))
+	install -D -m 644 internal/config/config.toml $(DESTDIR)$(DATADIR)/doc/mkcdrec/config.toml.example
+	[ -e $(DESTDIR)$(CONFDIR)/config.toml ] || install -m 644 internal/config/config.toml $(DESTDIR)$(CONFDIR)/config.toml
+
+# The settings go only where nobody has changed them.
+uninstall: ## remove what install put there; changed settings, hooks and media stay
+	rm -f $(DESTDIR)$(SBINDIR)/mkcdrec $(DESTDIR)$(DATADIR)/man/man8/mkcdrec.8 $(DESTDIR)$(DATADIR)/man/man8/mkcdrec-*.8
+	rm -f $(addprefix $(DESTDIR)$(DATADIR)/,$(COMPLETIONS))
+	! cmp -s $(DESTDIR)$(DATADIR)/doc/mkcdrec/config.toml.example $(DESTDIR)$(CONFDIR)/config.toml || rm $(DESTDIR)$(CONFDIR)/config.toml
+	rm -rf $(DESTDIR)$(DATADIR)/doc/mkcdrec
+	[ ! -d $(DESTDIR)$(CONFDIR) ] || rmdir --ignore-fail-on-non-empty $(DESTDIR)$(CONFDIR)
 
 clean: ## remove what was built; ./out stays
 	rm -rf bin
