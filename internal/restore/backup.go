@@ -22,14 +22,14 @@ type fromArchive struct{ b *archive.Backup }
 
 // Check reads and verifies every byte: a damaged backup is found out while the
 // disks still hold what they held.
-func (a fromArchive) Check(ctx context.Context, scope *plan.Scope) error {
+func (a fromArchive) Check(ctx context.Context, scope *plan.Scope, progress func(int64)) error {
 	if err := a.b.CheckPresence(ctx); err != nil {
 		return err
 	}
 	if scope != nil {
-		return a.checkPart(ctx, scope)
+		return a.checkPart(ctx, scope, progress)
 	}
-	r, err := a.b.Verify(ctx, nil)
+	r, err := a.b.Verify(ctx, func(p archive.Progress) { progress(p.Content) })
 	if err != nil {
 		return err
 	}
@@ -41,15 +41,17 @@ func (a fromArchive) Check(ctx context.Context, scope *plan.Scope) error {
 
 // checkPart reads and verifies only what the scope holds: a small file system
 // does not wait for terabytes of others, nor fail by their damage.
-func (a fromArchive) checkPart(ctx context.Context, scope *plan.Scope) error {
-	paths := 0
+func (a fromArchive) checkPart(ctx context.Context, scope *plan.Scope, progress func(int64)) error {
+	paths, bytes := 0, int64(0)
 	for item, err := range a.b.Entries(ctx, reading(scope)) {
 		if err != nil {
 			return err
 		}
 		paths++
-		err := content(item)
+		n, err := content(item)
 		item.Release()
+		bytes += n
+		progress(bytes)
 		if err != nil {
 			return err
 		}
@@ -60,24 +62,26 @@ func (a fromArchive) checkPart(ctx context.Context, scope *plan.Scope) error {
 	return nil
 }
 
-// content reads the content of one file and compares its hash.
-func content(item *archive.Item) error {
+// content reads the content of one file, compares its hash and returns its
+// size without holes.
+func content(item *archive.Item) (int64, error) {
 	e := item.Entry
 	if item.Data == nil && item.Content == nil || e.Hash == [32]byte{} {
-		return nil
+		return 0, nil
 	}
 	h := archive.NewHasher(e)
-	_, err := h.Write(item.Data)
+	read, err := h.Write(item.Data)
+	n := int64(read)
 	if err == nil && item.Content != nil {
-		_, err = io.Copy(h, item.Content)
+		n, err = io.Copy(h, item.Content)
 	}
 	if err != nil {
-		return fmt.Errorf("cannot read %s: %w", archive.Show(e.Name), err)
+		return n, fmt.Errorf("cannot read %s: %w", archive.Show(e.Name), err)
 	}
 	if h.Sum() != e.Hash {
-		return fail.New(fail.Damaged, "the content of %s does not match its SHA-256 in the catalogue", archive.Show(e.Name))
+		return n, fail.New(fail.Damaged, "the content of %s does not match its SHA-256 in the catalogue", archive.Show(e.Name))
 	}
-	return nil
+	return n, nil
 }
 
 // reading picks what the scope holds.
@@ -91,9 +95,7 @@ func reading(scope *plan.Scope) archive.ReadOptions {
 func (a fromArchive) Unpack(ctx context.Context, root string, scope *plan.Scope, progress func(int64)) (Unpacked, error) {
 	r, err := unpack.Run(ctx, a.b.Entries(ctx, reading(scope)), root, unpack.Options{
 		OnPath: func(_ *archive.Entry, done int64) {
-			if progress != nil {
-				progress(done)
-			}
+			progress(done)
 		},
 	})
 	u := Unpacked{Paths: r.Paths, Files: r.Files, Bytes: r.Bytes}
@@ -109,8 +111,8 @@ func (a fromArchive) Unpack(ctx context.Context, root string, scope *plan.Scope,
 
 // Compare looks at every path of the catalogue below root. It does not look
 // for paths that the catalogue does not have.
-func (a fromArchive) Compare(ctx context.Context, root string, scope *plan.Scope, mode VerifyMode, ignore func(string) bool) (Verified, error) {
-	o := compare.Options{Mode: compare.Meta, Skip: func(e *archive.Entry) bool { return !scope.Holds(e.Name) || ignore(e.Name) }}
+func (a fromArchive) Compare(ctx context.Context, root string, scope *plan.Scope, mode VerifyMode, ignore func(string) bool, progress func(int64)) (Verified, error) {
+	o := compare.Options{Mode: compare.Meta, Progress: progress, Skip: func(e *archive.Entry) bool { return !scope.Holds(e.Name) || ignore(e.Name) }}
 	if mode == VerifyFull {
 		o.Mode = compare.Full
 	}

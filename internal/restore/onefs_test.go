@@ -36,9 +36,9 @@ type scoped struct {
 	scopes []*plan.Scope
 }
 
-func (b *scoped) Check(ctx context.Context, s *plan.Scope) error {
+func (b *scoped) Check(ctx context.Context, s *plan.Scope, p func(int64)) error {
 	b.scopes = append(b.scopes, s)
-	return b.fakeBackup.Check(ctx, s)
+	return b.fakeBackup.Check(ctx, s, p)
 }
 
 func (b *scoped) Unpack(ctx context.Context, root string, s *plan.Scope, p func(int64)) (Unpacked, error) {
@@ -46,9 +46,9 @@ func (b *scoped) Unpack(ctx context.Context, root string, s *plan.Scope, p func(
 	return b.fakeBackup.Unpack(ctx, root, s, p)
 }
 
-func (b *scoped) Compare(ctx context.Context, root string, s *plan.Scope, m VerifyMode, ignore func(string) bool) (Verified, error) {
+func (b *scoped) Compare(ctx context.Context, root string, s *plan.Scope, m VerifyMode, ignore func(string) bool, p func(int64)) (Verified, error) {
 	b.scopes = append(b.scopes, s)
-	return b.fakeBackup.Compare(ctx, root, s, m, ignore)
+	return b.fakeBackup.Compare(ctx, root, s, m, ignore, p)
 }
 
 // fsBench is bench for the restore of one file system of m onto a machine

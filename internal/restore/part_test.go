@@ -46,7 +46,7 @@ func TestPartOfABackupIsCheckedAlone(t *testing.T) {
 	none := &plan.Scope{Mounts: []string{"/srv"}, Others: []string{"/"}}
 	check := func(s *plan.Scope, damaged bool) {
 		t.Helper()
-		if err := FromArchive(b).Check(t.Context(), s); (err != nil) != damaged || damaged && fail.KindOf(err) != fail.Damaged {
+		if err := FromArchive(b).Check(t.Context(), s, func(int64) {}); (err != nil) != damaged || damaged && fail.KindOf(err) != fail.Damaged {
 			t.Errorf("%+v: %v", s, err)
 		}
 	}
@@ -76,7 +76,7 @@ func TestContentIsComparedWithItsHash(t *testing.T) {
 	e.Hash = h.Sum()
 	for text, damaged := range map[string]bool{"good": false, "evil": true} {
 		for _, item := range []*archive.Item{{Entry: e, Data: []byte(text)}, {Entry: e, Content: bytes.NewReader([]byte(text))}} {
-			if err := content(item); (err != nil) != damaged || damaged && fail.KindOf(err) != fail.Damaged {
+			if _, err := content(item); (err != nil) != damaged || damaged && fail.KindOf(err) != fail.Damaged {
 				t.Errorf("%q: %v", text, err)
 			}
 		}

@@ -40,7 +40,8 @@ func (x *executor) preflight(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := x.Backup.Check(ctx, x.Plan.Scope); err != nil {
+	checking := func(done int64) { x.tell(Event{State: "checking", Done: done}) }
+	if err := x.Backup.Check(ctx, x.Plan.Scope, checking); err != nil {
 		return fmt.Errorf("the backup was checked before any disk was touched: %w", err)
 	}
 	return nil

@@ -50,13 +50,14 @@ type Verified struct {
 // Backup is what restore needs of a backup; FromArchive makes one.
 type Backup interface {
 	// Check says whether all that the scope holds is there and readable,
-	// without unpacking. A nil scope holds everything.
-	Check(ctx context.Context, scope *plan.Scope) error
-	// Unpack puts what the scope holds below root. progress gets the bytes so far.
+	// without unpacking. A nil scope holds everything. progress, here and
+	// below, gets the bytes of content that were read so far.
+	Check(ctx context.Context, scope *plan.Scope, progress func(done int64)) error
+	// Unpack puts what the scope holds below root.
 	Unpack(ctx context.Context, root string, scope *plan.Scope, progress func(done int64)) (Unpacked, error)
 	// Compare compares what the scope holds with root. Paths for which ignore
 	// is true were changed on purpose.
-	Compare(ctx context.Context, root string, scope *plan.Scope, mode VerifyMode, ignore func(path string) bool) (Verified, error)
+	Compare(ctx context.Context, root string, scope *plan.Scope, mode VerifyMode, ignore func(path string) bool, progress func(done int64)) (Verified, error)
 }
 
 // Event tells how the restore proceeds.
@@ -64,9 +65,9 @@ type Event struct {
 	Step  plan.Step
 	Index int    // of the step, from 0
 	Of    int    // number of steps
-	State string // "begun", "done", "skipped", or "progress"
+	State string // "begun", "done", "skipped", or "progress"; before the first step "checking"
 	Text  string // what is done, or was found
-	Done  int64  // bytes, State "progress"
+	Done  int64  // bytes of content, States "progress" and "checking"
 }
 
 // Options are what Run works with. Plan, Backup and System must be set.
@@ -206,6 +207,11 @@ func (x *executor) tell(e Event) {
 	}
 }
 
+// progress tells how far a step is.
+func (x *executor) progress(i int, s plan.Step) func(done int64) {
+	return func(done int64) { x.tell(Event{Step: s, Index: i, State: "progress", Done: done}) }
+}
+
 func (x *executor) warn(format string, args ...any) {
 	x.report.Warnings = append(x.report.Warnings, fmt.Sprintf(format, args...))
 }
@@ -253,7 +259,7 @@ func (x *executor) step(ctx context.Context, i int, s plan.Step) error {
 	case plan.InstallLoader:
 		return x.bootLoader(ctx, s)
 	case plan.VerifyRestored:
-		return x.verify(ctx)
+		return x.verify(ctx, i, s)
 	case plan.UnmountAll:
 		return x.unmountAll(ctx)
 	}

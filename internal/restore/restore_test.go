@@ -30,7 +30,7 @@ type fakeBackup struct {
 	unpacked  int
 }
 
-func (b *fakeBackup) Check(context.Context, *plan.Scope) error { return b.checkErr }
+func (b *fakeBackup) Check(context.Context, *plan.Scope, func(int64)) error { return b.checkErr }
 
 func (b *fakeBackup) Unpack(_ context.Context, root string, _ *plan.Scope, _ func(int64)) (Unpacked, error) {
 	b.unpacked++
@@ -46,7 +46,7 @@ func (b *fakeBackup) Unpack(_ context.Context, root string, _ *plan.Scope, _ fun
 	return Unpacked{Paths: int64(len(b.files))}, b.unpackErr
 }
 
-func (b *fakeBackup) Compare(_ context.Context, _ string, _ *plan.Scope, _ VerifyMode, ignore func(string) bool) (Verified, error) {
+func (b *fakeBackup) Compare(_ context.Context, _ string, _ *plan.Scope, _ VerifyMode, ignore func(string) bool, _ func(int64)) (Verified, error) {
 	v := Verified{Paths: int64(len(b.files))}
 	for _, d := range b.differ {
 		if !ignore(d) {

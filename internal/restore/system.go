@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,99 +21,6 @@ import (
 	"github.com/mkcdrec/mkcdrec/internal/tool/mount"
 	"github.com/mkcdrec/mkcdrec/internal/wording"
 )
-
-// mountOptions are those that matter while the files are written: the
-// subvolume and compression of btrfs, the owner and mode of a vfat's files.
-// Whatever would hinder writing (ro, nodev, nosuid, quota) is left out.
-func mountOptions(fs machine.FileSystem, m machine.Mount) string {
-	out := []string{"noatime"}
-	if fs.Kind == "btrfs" && m.Subvolume != "" {
-		out = append(out, "subvol=/"+strings.TrimPrefix(m.Subvolume, "/"))
-	}
-	for o := range strings.SplitSeq(m.Options, ",") {
-		key, _, _ := strings.Cut(o, "=")
-		switch {
-		case fs.Kind == "btrfs" && (key == "compress" || key == "compress-force"),
-			fs.Kind == "vfat" && slices.Contains([]string{"umask", "fmask", "dmask", "uid", "gid", "shortname"}, key):
-			out = append(out, o)
-		}
-	}
-	return strings.Join(out, ",")
-}
-
-func (x *executor) mount(ctx context.Context, s plan.Step) error {
-	dev, err := x.device(s.Device)
-	if err != nil {
-		return err
-	}
-	if !filepath.IsAbs(s.Mount.Target) || path.Clean(s.Mount.Target) != s.Mount.Target {
-		return fail.New(fail.Damaged, "the recorded mount point %q is not a clean path", s.Mount.Target)
-	}
-	target := path.Join(x.TargetRoot, s.Mount.Target)
-	err = os.MkdirAll(x.TargetRoot, 0o755)
-	if err == nil {
-		// A symbolic link in the restored tree must not lead out of it.
-		err = x.inRoot(func(r *os.Root) error { return r.MkdirAll(inRootName(s.Mount.Target), 0o755) })
-	}
-	if err != nil {
-		return fmt.Errorf("cannot make mount point %s: %w", target, err)
-	}
-	if x.isMounted(target) {
-		return nil // left by an earlier start in this rescue system
-	}
-	return mount.Mount(ctx, x.System, dev, target, string(x.m.FileSystemOn(s.Device).Kind), mountOptions(*x.m.FileSystemOn(s.Device), *s.Mount))
-}
-
-// inRootName is an absolute path as os.Root takes it.
-func inRootName(target string) string {
-	if rel := strings.TrimPrefix(target, "/"); rel != "" {
-		return rel
-	}
-	return "."
-}
-
-// tops are the mounts of the plan that are not below another one: "/" for a
-// whole machine.
-func (x *executor) tops() []machine.Mount {
-	var out []machine.Mount
-	for _, s := range x.Plan.Steps {
-		if s.Kind != plan.MountFS {
-			continue
-		}
-		below := slices.ContainsFunc(out, func(m machine.Mount) bool {
-			return m.Target == "/" || strings.HasPrefix(s.Mount.Target, m.Target+"/")
-		})
-		if !below {
-			out = append(out, *s.Mount)
-		}
-	}
-	return out
-}
-
-// mountPoints makes the directories that other file systems are mounted on:
-// the backup has the roots of those file systems under their names.
-func (x *executor) mountPoints(s plan.Step) error {
-	for _, p := range s.Paths {
-		if err := x.inRoot(func(r *os.Root) error { return r.MkdirAll(inRootName(path.Clean(p)), 0o755) }); err != nil {
-			return fmt.Errorf("cannot make mount point %s: %w", p, err)
-		}
-	}
-	return nil
-}
-
-// isMounted looks for a mount point in mountinfo.
-func (x *executor) isMounted(target string) bool {
-	b, err := os.ReadFile(filepath.Join(x.Root, "/proc/self/mountinfo"))
-	if err != nil {
-		return false
-	}
-	for line := range strings.SplitSeq(string(b), "\n") {
-		if f := strings.Fields(line); len(f) > 4 && unescape(f[4]) == target {
-			return true
-		}
-	}
-	return false
-}
 
 // inRoot works below the target root; no path leaves it, symbolic links included.
 func (x *executor) inRoot(do func(*os.Root) error) error {
@@ -132,9 +38,7 @@ func (x *executor) exists(name string) bool {
 }
 
 func (x *executor) unpack(ctx context.Context, i int, s plan.Step) error {
-	u, err := x.Backup.Unpack(ctx, x.TargetRoot, x.Plan.Scope, func(done int64) {
-		x.tell(Event{Step: s, Index: i, State: "progress", Done: done})
-	})
+	u, err := x.Backup.Unpack(ctx, x.TargetRoot, x.Plan.Scope, x.progress(i, s))
 	x.report.Unpacked = u
 	if err != nil {
 		return err
@@ -358,12 +262,12 @@ func (x *executor) needed(kernel string) []string {
 }
 
 // verify compares the result with the catalogue, except what was changed on purpose.
-func (x *executor) verify(ctx context.Context) error {
+func (x *executor) verify(ctx context.Context, i int, s plan.Step) error {
 	// /dev and the like must be seen as they were restored.
 	if err := x.unbind(ctx); err != nil {
 		return err
 	}
-	v, err := x.Backup.Compare(ctx, x.TargetRoot, x.Plan.Scope, x.Verify, x.ignored)
+	v, err := x.Backup.Compare(ctx, x.TargetRoot, x.Plan.Scope, x.Verify, x.ignored, x.progress(i, s))
 	x.report.Verified = v
 	if err != nil {
 		return err
