@@ -58,6 +58,8 @@ func (b *Backup) Verify(ctx context.Context, progress func(Progress)) (*Report, 
 type verifier struct {
 	b        *Backup
 	progress func(Progress)
+	open     *contentFromFrames // the file in hand, of openSize bytes; nil: none
+	openSize int64
 	f        *fetcher
 	mu       sync.Mutex // report.Damage, report.Volumes
 	report   Report
@@ -136,18 +138,29 @@ func (v *verifier) run(ctx context.Context) error {
 		if err := v.entry(c, e); err != nil {
 			return err
 		}
-		if v.progress != nil && v.report.Paths%256 == 0 {
-			v.progress(Progress{Paths: v.report.Paths, Content: v.report.Bytes, Stored: v.f.read.Load()})
-		}
 	}
 	if err := v.end(c); err != nil {
 		return err
 	}
+	v.tell()
 	return v.sums()
+}
+
+// tell says how far it is, of a large file the part that was read too.
+func (v *verifier) tell() {
+	if v.progress == nil {
+		return
+	}
+	content := v.report.Bytes
+	if v.open != nil {
+		content += v.openSize - v.open.left
+	}
+	v.progress(Progress{Paths: v.report.Paths, Content: content, Stored: v.f.read.Load()})
 }
 
 // next counts the good frames that pass.
 func (v *verifier) next() (*rawFrame, error) {
+	v.tell()
 	r, err := v.f.next()
 	if r != nil && r.err == nil {
 		v.report.Frames++
@@ -178,7 +191,10 @@ func (v *verifier) entry(c *cursor, e *Entry) error {
 	}
 	if err == nil && e.Kind == File {
 		h := NewHasher(e)
-		_, err = io.Copy(h, &contentFromFrames{c: c, left: contentSize(e)})
+		v.openSize = contentSize(e)
+		v.open = &contentFromFrames{c: c, left: v.openSize}
+		_, err = io.Copy(h, v.open)
+		v.open = nil
 		if err == nil {
 			err = h.Check()
 		}

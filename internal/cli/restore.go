@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/mkcdrec/mkcdrec/internal/backup"
 	"github.com/mkcdrec/mkcdrec/internal/fail"
 	"github.com/mkcdrec/mkcdrec/internal/fit"
 	"github.com/mkcdrec/mkcdrec/internal/inspect"
@@ -115,6 +116,9 @@ func (a *app) runRestore(cmd *cobra.Command, args []string, f restoreFlags) erro
 		return err
 	}
 	defer b.Close()
+	if err := restore.Covers(&b.Manifest, nil); err != nil {
+		return err
+	}
 	recorded, err := recordedMachine(ctx, b)
 	if err != nil {
 		return err
@@ -286,6 +290,12 @@ func (a *app) confirm(recorded, here machine.Machine, p plan.Plan, ans restore.A
 // runPlan carries a plan out and shows how it proceeds; content is what it
 // unpacks, in bytes.
 func (a *app) runPlan(ctx context.Context, o restore.Options, content int64) (restore.Report, error) {
+	// An unattended run on a console and a hand by ssh must not both write.
+	release, err := backup.Lock(backup.LockFile)
+	if err != nil {
+		return restore.Report{}, err
+	}
+	defer release()
 	var pr *ui.Progress
 	total := int64(0)
 	o.Look = func(ctx context.Context) (machine.Machine, error) {
@@ -293,10 +303,19 @@ func (a *app) runPlan(ctx context.Context, o restore.Options, content int64) (re
 	}
 	o.Progress = func(e restore.Event) {
 		switch e.State {
+		case "checking":
+			if pr == nil {
+				a.ui.Step("Checking the backup, before any disk is touched")
+				pr = a.ui.Progress("check")
+			}
+			pr.Set(e.Done, content, 0)
 		case "begun":
+			if e.Index == 0 && pr != nil {
+				pr.Done()
+			}
 			a.ui.Step("%d/%d %s", e.Index+1, e.Of, e.Text)
 			pr, total = a.ui.Progress(string(e.Step.Kind)), 0
-			if e.Step.Kind == plan.Unpack {
+			if e.Step.Kind == plan.Unpack || e.Step.Kind == plan.VerifyRestored {
 				total = content
 			}
 		case "progress":

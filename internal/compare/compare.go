@@ -34,6 +34,8 @@ type Options struct {
 	// Skip leaves entries out, for instance files that a restore adapts; nil: none.
 	Skip    func(e *archive.Entry) bool
 	Readers int // 0: two for each CPU
+	// Progress gets the bytes of content that were read so far, one call at a time; may be nil.
+	Progress func(done int64)
 }
 
 // Difference is one thing in which a path differs.
@@ -97,8 +99,19 @@ type comparer struct {
 	opt  Options
 	tree *inode.Tree
 
-	mu  sync.Mutex
-	res Result
+	mu   sync.Mutex
+	res  Result
+	read int64 // bytes of content
+}
+
+// readMore counts bytes of content.
+func (c *comparer) readMore(n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.read += int64(n)
+	if c.opt.Progress != nil {
+		c.opt.Progress(c.read)
+	}
 }
 
 func (c *comparer) feed(entries iter.Seq2[*archive.Entry, error], work chan<- *archive.Entry) error {
@@ -265,7 +278,7 @@ func (c *comparer) opened(e *archive.Entry, dirfd int, base string, size int64) 
 	if c.opt.Mode != Full || e.Kind != archive.File || size != e.Size {
 		return
 	}
-	sum, same, err := contentHash(c.ctx, fd, e)
+	sum, same, err := contentHash(c.ctx, fd, e, c.readMore)
 	if err != nil {
 		c.differ(e, "cannot read: "+err.Error(), "", "")
 		return

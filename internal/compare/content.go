@@ -14,7 +14,8 @@ import (
 // Of a file with holes only the recorded extents are read; holed says that
 // all else of it is zeros. So a file of a terabyte that is nearly all hole
 // takes no time.
-func contentHash(ctx context.Context, fd int, e *archive.Entry) (sum [32]byte, holed bool, err error) {
+// read gets the size of each piece.
+func contentHash(ctx context.Context, fd int, e *archive.Entry, read func(n int)) (sum [32]byte, holed bool, err error) {
 	buf := make([]byte, 256<<10)
 	extents := e.Sparse
 	if extents == nil {
@@ -22,7 +23,7 @@ func contentHash(ctx context.Context, fd int, e *archive.Entry) (sum [32]byte, h
 	}
 	h := archive.NewHasher(e)
 	for _, x := range extents {
-		if _, err := io.CopyBuffer(h, &section{ctx, fd, x}, buf); err != nil {
+		if _, err := io.CopyBuffer(h, &section{ctx, fd, x, read}, buf); err != nil {
 			return sum, false, err
 		}
 	}
@@ -45,7 +46,7 @@ func zeroOutside(ctx context.Context, fd int, e *archive.Entry, buf []byte) (boo
 		live = []archive.Extent{{Length: e.Size}}
 	}
 	for _, x := range without(live, e.Sparse) {
-		for s := (section{ctx, fd, x}); ; {
+		for s := (section{ctx, fd, x, func(int) {}}); ; {
 			n, err := s.Read(buf)
 			for _, b := range buf[:n] {
 				if b != 0 {
@@ -88,9 +89,10 @@ func without(a, b []archive.Extent) []archive.Extent {
 // section reads a part of a file until ctx ends. The end of the file within
 // it is io.EOF.
 type section struct {
-	ctx context.Context
-	fd  int
-	x   archive.Extent // what is left
+	ctx  context.Context
+	fd   int
+	x    archive.Extent // what is left
+	more func(n int)    // told of what was read
 }
 
 func (s *section) Read(p []byte) (int, error) {
@@ -109,6 +111,7 @@ func (s *section) Read(p []byte) (int, error) {
 			return 0, io.EOF
 		}
 		s.x.Offset, s.x.Length = s.x.Offset+int64(n), s.x.Length-int64(n)
+		s.more(n)
 		return n, nil
 	}
 }

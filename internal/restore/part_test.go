@@ -51,6 +51,14 @@ func TestPartOfABackupIsCheckedAlone(t *testing.T) {
 		}
 	}
 	check(nil, false)
+	read, compared := int64(0), int64(0)
+	if err := FromArchive(b).Check(t.Context(), nil, func(n int64) { read = n }); err != nil || read != b.Manifest.Counts.Content {
+		t.Errorf("the progress of the check ended at %d of %d bytes (%v)", read, b.Manifest.Counts.Content, err)
+	}
+	_, err = FromArchive(b).Compare(t.Context(), root, nil, VerifyFull, func(string) bool { return false }, func(n int64) { compared = n })
+	if err != nil || compared != b.Manifest.Counts.Content {
+		t.Errorf("the progress of the comparison ended at %d of %d bytes (%v)", compared, b.Manifest.Counts.Content, err)
+	}
 	check(etc, false)
 	check(data, false)
 	check(none, true) // nothing to restore is not a success
