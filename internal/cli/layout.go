@@ -21,7 +21,8 @@ understood. It only reads.`,
 		Example: `  mkcdrec layout
   mkcdrec layout --json | jq .disks
   mkcdrec layout web1.iso`,
-		Args: cobra.MaximumNArgs(1),
+		Args:              cobra.MaximumNArgs(1),
+		PersistentPostRun: func(*cobra.Command, []string) {}, // the machine is one document, for jq: no event behind it
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var m machine.Machine
 			if len(args) == 1 {

@@ -101,6 +101,8 @@ Without a verb, on a terminal, it shows a menu.`,
 		SilenceUsage:      true,
 		Args:              cobra.NoArgs,
 		PersistentPreRunE: func(*cobra.Command, []string) error { return a.prepare() },
+		// The one place where success is said to a program; Main says what was not.
+		PersistentPostRun: func(*cobra.Command, []string) { a.ui.Event("done", map[string]any{"exit_code": 0}) },
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !a.ui.Asking || a.jsonLines {
 				return cmd.Help()
