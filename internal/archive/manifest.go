@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -34,6 +35,8 @@ type Manifest struct {
 	Tool     string    `json:"tool"`              // program and version that wrote it
 	Based    string    `json:"based,omitempty"`   // ID of an earlier backup; not used by format 1
 	FrameMax int64     `json:"frame_max"`         // largest frame, decompressed bytes
+	Only     []string  `json:"only,omitempty"`    // the paths that were asked for, absolute; none: the whole machine
+	Exclude  []string  `json:"exclude,omitempty"` // the patterns that were left out
 	Volumes  []Volume  `json:"volumes"`           // in order
 	Cat      FileInfo  `json:"catalogue"`         //
 	Layout   *FileInfo `json:"layout,omitempty"`  // nil: recorded without a layout
@@ -151,6 +154,10 @@ func (m *Manifest) Files() []FileInfo {
 	}
 	return files
 }
+
+// Partial says whether only some paths of the machine were asked for: no
+// machine can be made anew from such a backup.
+func (m *Manifest) Partial() bool { return len(m.Only) > 0 && !slices.Contains(m.Only, "/") }
 
 // check looks for values that no Writer writes.
 func (m *Manifest) check() error {

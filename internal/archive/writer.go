@@ -33,6 +33,8 @@ type WriterOptions struct {
 	Level      int              // zstd 1..19; default 3
 	Workers    int              // default: one for each CPU
 	VolumeSize int64            // bytes; 0: one volume
+	Only       []string         // for the manifest: the paths that were asked for, absolute
+	Exclude    []string         // for the manifest: the patterns that were left out
 	Layout     []byte           // content of layout.json; nil: none
 	WorkDir    string           // where the catalogue is spooled; "": the system's temporary directory
 	Now        func() time.Time // nil: time.Now
@@ -388,7 +390,7 @@ func (w *Writer) Close() (*Manifest, error) {
 	}
 	m := &Manifest{
 		Format: FormatVersion, ID: w.opt.BackupID, Host: w.opt.Host, Begun: w.begun, Tool: w.opt.Tool,
-		FrameMax: int64(w.opt.FrameSize), Counts: w.counts, Warnings: w.warns, Warned: w.warned,
+		FrameMax: int64(w.opt.FrameSize), Only: w.opt.Only, Exclude: w.opt.Exclude, Counts: w.counts, Warnings: w.warns, Warned: w.warned,
 	}
 	if err := w.out.finish(m, w.opt); err != nil {
 		w.out.abort()

@@ -108,6 +108,7 @@ func Run(ctx context.Context, opt Options) (res Result, err error) {
 	res = Result{ID: opt.ID, Prefix: path.Join(opt.Writer.Prefix, opt.ID)}
 	tidy(ctx, opt) // Writer.Prefix is that of all backups of this machine still
 	opt.Writer.BackupID, opt.Writer.Prefix = opt.ID, res.Prefix
+	opt.Writer.Only, opt.Writer.Exclude = opt.Only, opt.Exclude
 	if opt.Writer.Host == "" && opt.Machine != nil {
 		opt.Writer.Host = opt.Machine.Hostname
 	}

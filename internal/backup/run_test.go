@@ -370,8 +370,12 @@ var/cache/apt/x.tmp var/log.tmp home/u/node_modules/x/f home/u/keep 'odd*name/f'
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := names(t, whole(t, store, "one")); !slices.Equal(got, tt.want) {
+			b := whole(t, store, "one")
+			if got := names(t, b); !slices.Equal(got, tt.want) {
 				t.Errorf("got %q, want %q", got, tt.want)
+			}
+			if m := b.Manifest; !slices.Equal(m.Only, tt.only) || !slices.Equal(m.Exclude, tt.exclude) || m.Partial() != (tt.only != nil) {
+				t.Errorf("the manifest says only %q, exclude %q", m.Only, m.Exclude)
 			}
 			if res.Manifest.Warned != tt.warned {
 				t.Errorf("warnings %v", res.Manifest.Warnings)

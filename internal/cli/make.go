@@ -134,7 +134,11 @@ func (a *app) newJob(m machine.Machine, f makeFlags, kind string) (*job, error) 
 		copy(id, sum[:])
 		j.m.Recorded = now
 	}
-	j.identity = rescue.Identity{Version: 1, MediumID: hex.EncodeToString(id), Made: now, Host: m.Hostname, OS: m.OS.Name, Network: m.Network}
+	kindOfImage := kind
+	if len(f.only) > 0 {
+		kindOfImage = "partial" // not the name of what brings a machine back
+	}
+	j.identity = rescue.Identity{Only: f.only, Version: 1, MediumID: hex.EncodeToString(id), Made: now, Host: m.Hostname, OS: m.OS.Name, Network: m.Network}
 	if j.identity.Settings, err = a.rescueSettings(); err != nil {
 		return nil, err
 	}
@@ -143,7 +147,7 @@ func (a *app) newJob(m machine.Machine, f makeFlags, kind string) (*job, error) 
 			return nil, fail.New(fail.Usage, "cannot read the answer file: %w", err)
 		}
 	}
-	j.image = filepath.Join(f.out, m.Hostname+"-"+kind+"-"+now.Format("20060102-150405")+".iso")
+	j.image = filepath.Join(f.out, m.Hostname+"-"+kindOfImage+"-"+now.Format("20060102-150405")+".iso")
 	if f.plan {
 		return j, nil
 	}
@@ -231,6 +235,7 @@ func (j *job) beginMedium(ctx context.Context) (*medium.Writer, error) {
 	if o.Menu, err = bootMenu(j.settings.Boot); err != nil {
 		return nil, err
 	}
+	o.Menu.Partial = len(j.f.only) > 0
 	if j.f.answers != "" {
 		o.Extra = append(o.Extra, medium.File{Name: answersName, Path: j.f.answers})
 		o.Menu.Unattended = true
@@ -287,12 +292,23 @@ func (j *job) finishMedium(ctx context.Context, w *medium.Writer) error {
 	if err := j.verify(ctx, j.image, ""); err != nil {
 		return err
 	}
-	j.ui.Event("medium-made", map[string]any{"image": j.image, "summary": sum})
+	j.ui.Event("medium-made", map[string]any{"image": j.image, "summary": sum, "only": j.f.only})
 	j.ui.Say("")
-	j.ui.Say("Recovery medium: %s (%s)", j.ui.Styled(ui.Bold, j.image), ui.Size(sum.Size))
+	j.announce(sum.Size)
 	j.ui.Say("Boots by: %s", bootsBy(sum))
 	j.ui.Say("Burn it to a disc, or copy it to a USB stick:  dd if=%s of=/dev/sdX bs=4M conv=fsync", system.Quote(system.Command{Name: j.image}))
 	return j.burn(ctx)
+}
+
+// announce says what the image is, and not more.
+func (j *job) announce(size int64) {
+	image := j.ui.Styled(ui.Bold, j.image)
+	if len(j.f.only) == 0 {
+		j.ui.Say("Recovery medium: %s (%s)", image, ui.Size(size))
+		return
+	}
+	j.ui.Say("Medium with a part of the files: %s (%s)", image, ui.Size(size))
+	j.ui.Say("The backup has only %s: it cannot bring the machine back. Take files out of it with: mkcdrec extract", strings.Join(j.f.only, ", "))
 }
 
 func bootsBy(s medium.Summary) string {

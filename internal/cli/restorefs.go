@@ -111,6 +111,9 @@ func (a *app) runRestoreFS(cmd *cobra.Command, args []string, f restoreFSFlags) 
 		return err
 	}
 	p, content, err := fsPlan(ctx, recorded, here, ans.Wishes(protected), b)
+	if err == nil {
+		err = coversFS(&b.Manifest, p.Scope)
+	}
 	if err != nil {
 		return err
 	}

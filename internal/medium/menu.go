@@ -20,6 +20,8 @@ type Menu struct {
 	NoSerial    bool
 	// KernelArgs are added to the kernel's command line.
 	KernelArgs []string
+	// Partial says that the backup has some paths only: entry 1 promises no restore.
+	Partial bool
 	// Unattended makes entries 1 and 2 restore by the answer file on the
 	// medium, without a question; 6 and 7 are the rescue system then.
 	Unattended bool
@@ -121,6 +123,9 @@ func grubConfig(o Options, label string, memtestBIOS, memtestUEFI bool) string {
 	}
 	onSerial := fmt.Sprintf("The same on the serial console (ttyS%d, %d baud)", m.SerialUnit, m.speed())
 	rescue := "Rescue system: restore " + o.Host + " from " + o.Made.UTC().Format("2006-01-02 15:04")
+	if m.Partial {
+		rescue = "Rescue system, with a part of the files of " + o.Host + " from " + o.Made.UTC().Format("2006-01-02 15:04")
+	}
 	if m.Unattended {
 		const auto, erases = "mkcdrec.auto=medium ", "Starting the unattended restore: it ERASES the disks that its answer file names."
 		start(1, "UNATTENDED restore of "+o.Host+": erases disks, asks nothing", erases, auto+"console=tty0")

@@ -27,6 +27,9 @@ func readme(o Options, s Summary) string {
 		line("There is no backup on this medium.")
 		return b.String()
 	}
+	if o.Menu.Partial {
+		line("The backup has only some paths of the machine, and cannot bring it back.")
+	}
 	line("The backup is in %s/%s:", BackupDir, o.BackupID)
 	line("    manifest.json   what belongs to the backup, with SHA-256 of each part")
 	line("    layout.json     disks, partitions and file systems of the machine")

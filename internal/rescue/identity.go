@@ -23,6 +23,8 @@ type Identity struct {
 	Kernel    string    `json:"kernel"`
 	BackupID  string    `json:"backup_id,omitempty"`  // "" on a medium without backup of its own
 	BackupURL string    `json:"backup_url,omitempty"` // where it is when not on the medium: file:///mnt/nas/backups
+	// Only are the paths that the backup has; none: the whole machine, or no backup.
+	Only []string `json:"only,omitempty"`
 	// MemoryNeeded is what the rescue system needs to run.
 	MemoryNeeded machine.Bytes   `json:"memory_needed"`
 	Network      machine.Network `json:"network"`

@@ -87,6 +87,8 @@ func banner(s status, p paint, loc *time.Location) string {
 	switch {
 	case s.Medium == "":
 		row("Medium", s.MediumNote)
+	case len(id.Only) > 0:
+		row("Medium", s.Medium+"; the backup has only "+strings.Join(id.Only, ", "))
 	case s.Backup:
 		row("Medium", s.Medium+", with the backup")
 	case id.BackupURL != "":
@@ -122,8 +124,12 @@ func banner(s status, p paint, loc *time.Location) string {
 	}
 	b.WriteString("\n")
 	typ := "Type"
+	back := [2]string{"mkcdrec restore", "bring the machine back: shows the plan, asks first"}
+	if len(id.Only) > 0 {
+		back = [2]string{"mkcdrec extract", "take files out; the machine cannot be brought back"}
+	}
 	for _, c := range [][2]string{
-		{"mkcdrec restore", "bring the machine back: shows the plan, asks first"},
+		back,
 		{"mkcdrec verify", "read the backup and check every byte"},
 		{"mkcdrec layout", "disks, volumes and file systems of this machine"},
 		{"mkcdrec help", "everything else;  poweroff, reboot: leave"},

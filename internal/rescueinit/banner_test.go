@@ -88,3 +88,18 @@ func TestDiskNames(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
+
+// A backup of some paths restores no machine, and the banner offers none.
+func TestBannerOfPartialBackup(t *testing.T) {
+	s := bannerStatus()
+	s.Identity.Only = []string{"/etc", "/srv"}
+	got := colours.ReplaceAllString(banner(s, paintFor("tty1"), time.UTC), "")
+	if strings.Contains(got, "mkcdrec restore") || !strings.Contains(got, "has only /etc, /srv") || !strings.Contains(got, "mkcdrec extract") {
+		t.Error(got)
+	}
+	for _, l := range strings.Split(got, "\n") {
+		if utf8.RuneCountInString(l) > bannerWidth {
+			t.Errorf("%q is wider than the screen", l)
+		}
+	}
+}

@@ -23,6 +23,9 @@ type fromArchive struct{ b *archive.Backup }
 // Check reads and verifies every byte: a damaged backup is found out while the
 // disks still hold what they held.
 func (a fromArchive) Check(ctx context.Context, scope *plan.Scope, progress func(int64)) error {
+	if err := Covers(&a.b.Manifest, scope); err != nil {
+		return err
+	}
 	if err := a.b.CheckPresence(ctx); err != nil {
 		return err
 	}
