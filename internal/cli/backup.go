@@ -44,6 +44,7 @@ go on all the same.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.runBackup(cmd.Context(), f) },
 	}
 	a.mediumFlags(c, &f)
+	c.Flags().StringVar(&f.answers, "answers", "", "put this answer `FILE` on the medium, and make an unattended restore its first entry")
 	c.Flags().StringVar(&f.to, "to", "", "`URL` or directory for the backup (default: into the image)")
 	c.Flags().StringArrayVar(&f.only, "only", nil, "back up only this `PATH` (repeatable)")
 	c.Flags().StringArrayVar(&f.exclude, "exclude", nil, "leave out this `PATTERN`, or a finding by its name (repeatable)")
@@ -59,6 +60,9 @@ func (a *app) runBackup(ctx context.Context, f makeFlags) error {
 	}
 	if f.noMedium && f.to == "" {
 		return fail.Hint(fail.New(fail.Usage, "--no-medium needs a place for the backup"), "say where: --to file:///mnt/nas/backups")
+	}
+	if err := f.checkAnswers(f.to); err != nil {
+		return err
 	}
 	m, err := a.record(ctx)
 	if err != nil {

@@ -55,18 +55,23 @@ called good.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.runRescue(cmd.Context(), f) },
 	}
 	a.mediumFlags(c, &f)
+	c.Flags().StringVar(&f.answers, "answers", "", "refused: it belongs to backup")
+	_ = c.Flags().MarkHidden("answers") // an error would mean that there is no such flag
 	return c
 }
 
 // mediumFlags are those that rescue and backup have in common.
 func (a *app) mediumFlags(c *cobra.Command, f *makeFlags) {
 	c.Flags().StringVar(&f.out, "out", "", "`DIR` for the image (default image_dir of the settings)")
-	c.Flags().StringVar(&f.answers, "answers", "", "put this answer `FILE` on the medium, and make an unattended restore its first entry")
 	c.Flags().BoolVar(&f.plan, "plan", false, "say what would be made, and make nothing")
 }
 
 // runRescue makes a medium without a backup.
 func (a *app) runRescue(ctx context.Context, f makeFlags) error {
+	if f.answers != "" {
+		return fail.Hint(fail.New(fail.Usage, "rescue makes a medium without a backup: there is nothing that --answers could restore"),
+			"make a medium with the backup: mkcdrec backup --answers %s", f.answers)
+	}
 	m, err := a.record(ctx)
 	if err != nil {
 		return err
@@ -141,11 +146,6 @@ func (a *app) newJob(m machine.Machine, f makeFlags, kind string) (*job, error) 
 	j.identity = rescue.Identity{Only: f.only, Version: 1, MediumID: hex.EncodeToString(id), Made: now, Host: m.Hostname, OS: m.OS.Name, Network: m.Network}
 	if j.identity.Settings, err = a.rescueSettings(); err != nil {
 		return nil, err
-	}
-	if f.answers != "" {
-		if _, err := os.Stat(f.answers); err != nil {
-			return nil, fail.New(fail.Usage, "cannot read the answer file: %w", err)
-		}
 	}
 	j.image = filepath.Join(f.out, m.Hostname+"-"+kindOfImage+"-"+now.Format("20060102-150405")+".iso")
 	if f.plan {
