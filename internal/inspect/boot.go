@@ -1,8 +1,8 @@
 package inspect
 
 import (
-	"bytes"
-	"io"
+	"encoding/binary"
+	"fmt"
 	"os"
 	"runtime"
 	"strings"
@@ -30,33 +30,10 @@ func (in *inspector) bootLoader() {
 	in.m.BootLoader.Kind = machine.NoBootLoader
 	if in.m.Firmware.Kind == machine.UEFI {
 		in.efiLoader()
+		in.efiStart()
 		return
 	}
-	grub := in.exists("/boot/grub") || in.exists("/boot/grub2")
-	for _, d := range in.m.Disks {
-		if grub && in.hasGRUBCode(d.Path) {
-			in.m.BootLoader.Kind = machine.GRUBBIOS
-			in.m.BootLoader.Disks = append(in.m.BootLoader.Disks, machine.DiskRef(d.Name))
-		}
-	}
-	if in.m.BootLoader.Kind == machine.NoBootLoader && (in.exists("/boot/extlinux/extlinux.conf") || in.exists("/boot/syslinux/syslinux.cfg")) {
-		in.m.BootLoader.Kind = machine.EXTLINUX
-	}
-}
-
-// hasGRUBCode says that a disk's first sector holds GRUB's boot.img, which
-// has its name within the 440 bytes of code.
-func (in *inspector) hasGRUBCode(path string) bool {
-	f, err := os.Open(in.path(path))
-	if err != nil {
-		return false
-	}
-	defer f.Close()
-	code := make([]byte, 440)
-	if _, err := io.ReadFull(f, code); err != nil {
-		return false
-	}
-	return bytes.Contains(code, []byte("GRUB"))
+	in.biosLoader()
 }
 
 // efiArch is the suffix of EFI programs for an architecture.
@@ -104,10 +81,63 @@ func (in *inspector) efiLoader() {
 	switch {
 	case in.m.BootLoader.Fallback && (in.exists("/boot/grub") || in.exists("/boot/grub2")):
 		in.m.BootLoader.Kind = machine.GRUBEFI // installed as if on a removable disk
-	case in.m.BootLoader.Fallback || len(in.m.Firmware.Entries) > 0:
-		in.note("boot-loader", "see that the machine starts after a restore",
-			"the EFI boot loader is of a kind that is not known: its files come back with the EFI system partition, it is not installed anew")
 	}
+}
+
+// efiStart looks at the boot entry that started the machine. Restore brings
+// back the mounted EFI system partition with its files; of a kind that is known
+// it makes entry and fallback, else the firmware must find the fallback.
+func (in *inspector) efiStart() {
+	bl, e, esp := &in.m.BootLoader, in.startEntry(), in.esp()
+	if e == nil {
+		if bl.Kind == machine.NoBootLoader && esp != "" {
+			in.note("boot-loader", "see that the machine starts after a restore",
+				"no EFI boot loader that is known was found: the files of the EFI system partition come back, none is installed anew")
+		}
+		return
+	}
+	file := esp
+	for _, name := range strings.Split(strings.Trim(e.Loader, `\`), `\`) {
+		file = in.entry(file, name)
+	}
+	switch {
+	case bl.Kind != machine.NoBootLoader && file == "":
+		in.note("boot-entry", "see that the machine starts after a restore",
+			"the boot entry %q leads to %s, which is not on the EFI system partition: a restore makes the machine start by %s", e.Label, e.Loader, bl.Kind)
+	case bl.Kind != machine.NoBootLoader:
+	case file == "":
+		bl.Kind = machine.OtherLoader
+		in.blocking("boot-loader:efi", "mount the EFI system partition that holds it (on /boot/efi as a rule); or take the boot loader out of the backup by this name",
+			"the machine starts by %s (boot entry %q), which is on no EFI system partition that is mounted: what is restored would not start", e.Loader, e.Label)
+	case !bl.Fallback:
+		bl.Kind = machine.OtherLoader
+		in.blocking("boot-loader:efi", `put the loader at \EFI\BOOT\BOOTX64.EFI, too, where firmware finds it without an entry; or take the boot loader out of the backup by this name`,
+			"the machine starts by %s (boot entry %q), a boot loader that is not known: a restore does not make its entry, and there is no fallback", e.Loader, e.Label)
+	default:
+		in.note("boot-loader", "see that the machine starts after a restore",
+			"the EFI boot loader %s is of a kind that is not known: its files come back with the EFI system partition, and the machine then starts by the fallback in EFI/BOOT", e.Loader)
+	}
+}
+
+// startEntry is the boot entry with a file that started the machine. Where the
+// firmware does not say which that was, it is the first active one; but only
+// where nothing that is known was found, as it may be another system's.
+// Source: UEFI specification 2.10, 3.3 (BootCurrent).
+func (in *inspector) startEntry() *machine.EFIEntry {
+	b, err := os.ReadFile(in.path("/sys/firmware/efi/efivars/BootCurrent-" + efivars.Global))
+	current := ""
+	if err == nil && len(b) == 6 { // four bytes of attributes come first
+		current = fmt.Sprintf("%04X", binary.LittleEndian.Uint16(b[4:]))
+	}
+	for i, e := range in.m.Firmware.Entries {
+		if e.Number == current || current == "" && in.m.BootLoader.Kind == machine.NoBootLoader && e.Active && e.Loader != "" {
+			if e.Loader == "" {
+				return nil // the network, or the fallback
+			}
+			return &in.m.Firmware.Entries[i]
+		}
+	}
+	return nil
 }
 
 // esp is the mount point of the EFI system partition, or "".

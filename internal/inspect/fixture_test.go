@@ -200,7 +200,7 @@ func TestForeignStorage(t *testing.T) {
 `)
 	m := v.inspect()
 	equal(t, "findings", findings(m), []string{
-		"bcache:bcache0!", "disk:sdg!", "disk:sdh!", "disk:sdi", "luks:secret!", "md:md0!", "mount:/secret!", "mount:/snap/x",
+		"bcache:bcache0!", "boot-loader", "disk:sdg!", "disk:sdh!", "disk:sdi", "luks:secret!", "md:md0!", "mount:/secret!", "mount:/snap/x",
 		"multipath:mpatha!", "swap:zram0", "zfs:tank!",
 	})
 	if err := m.Validate(); err != nil {
@@ -215,7 +215,7 @@ func TestChroot(t *testing.T) {
 	v.answer("blkid -p -o export /dev/vda", "TYPE=ext4\n")
 	v.file("/proc/self/mountinfo", "1 0 254:0 /var/lib/box / rw - ext4 /dev/vda rw\n")
 	m := v.inspect()
-	equal(t, "findings", findings(m), []string{"disk:vda!", "mount:/!"})
+	equal(t, "findings", findings(m), []string{"boot-loader", "disk:vda!", "mount:/!"})
 	equal(t, "mounts", len(m.Mounts), 0)
 }
 

@@ -99,19 +99,23 @@ const (
 	GRUBEFI      BootLoaderKind = "grub-efi"
 	SystemdBoot  BootLoaderKind = "systemd-boot"
 	EXTLINUX     BootLoaderKind = "extlinux"
-	NoBootLoader BootLoaderKind = "none" // started from outside: direct kernel boot, container host
+	OtherLoader  BootLoaderKind = "other" // what restore cannot install; a finding says what it is
+	NoBootLoader BootLoaderKind = "none"  // started from outside: direct kernel boot, container host
 )
 
 // BootLoader is what starts the installed kernel.
 type BootLoader struct {
 	Kind BootLoaderKind `json:"kind"`
-	// Disks hold the BIOS boot code (GRUBBIOS).
+	// Disks hold the BIOS boot code (GRUBBIOS), or lead to it (OtherLoader).
 	Disks []Ref `json:"disks,omitempty"`
 	// ID is the directory below \EFI on the ESP (GRUBEFI), e.g. "debian".
 	ID string `json:"id,omitempty"`
 	// Fallback says that \EFI\BOOT\BOOTX64.EFI exists.
 	Fallback bool `json:"fallback,omitempty"`
 }
+
+// Foreign says that the machine starts by something that restore cannot install.
+func (b BootLoader) Foreign() bool { return b.Kind == EXTLINUX || b.Kind == OtherLoader }
 
 // Network is the network as it was configured while recorded.
 type Network struct {

@@ -151,7 +151,7 @@ func (b *builder) system(info Info) {
 	}
 	b.add("", Step{Kind: Identity, Clone: info.Clone, Why: why})
 	b.add("", Step{Kind: Initramfs, Why: "only if it lacks a driver that this machine needs"})
-	if bl := b.p.Target.BootLoader; bl.Kind != machine.NoBootLoader && bl.Kind != "" {
+	if bl := b.p.Target.BootLoader; bl.Kind != machine.NoBootLoader && bl.Kind != "" && !bl.Foreign() {
 		b.add(string(bl.Kind), Step{Kind: InstallLoader, BootLoader: &bl, Why: "so that the disk starts"})
 	}
 	b.end()

@@ -25,6 +25,10 @@ func (x *executor) preflight(ctx context.Context) error {
 	}
 	switch x.m.BootLoader.Kind {
 	case machine.GRUBBIOS, machine.GRUBEFI, machine.SystemdBoot, machine.NoBootLoader, "":
+	case machine.EXTLINUX, machine.OtherLoader: // the administrator left it out of the backup by name
+		if x.Plan.Scope == nil {
+			x.warn("the recorded boot loader is of a kind that this version cannot install (%s): the machine does not start before one is installed by hand", x.m.BootLoader.Kind)
+		}
 	default:
 		return fail.New(fail.Unsupported, "this version cannot install the boot loader %q", x.m.BootLoader.Kind)
 	}

@@ -217,7 +217,7 @@ func TestNothingIsWrittenWhenACheckFails(t *testing.T) {
 			_ = os.WriteFile(filepath.Join(o.Root, "proc/self/mountinfo"), []byte("30 1 254:1 / /mnt/my\\040data rw - ext4 /dev/vda2 rw\n"), 0o644)
 		}, fail.Refused},
 		{"plan without its disk", func(o *Options, _ *probing, _ *fakeBackup) { o.Plan.Erases = nil }, fail.Refused},
-		{"unknown boot loader", func(o *Options, _ *probing, _ *fakeBackup) { o.Plan.Target.BootLoader.Kind = machine.EXTLINUX }, fail.Unsupported},
+		{"unknown boot loader", func(o *Options, _ *probing, _ *fakeBackup) { o.Plan.Target.BootLoader.Kind = "lilo" }, fail.Unsupported},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -318,6 +318,23 @@ func TestJournalThatIsNotTrueIsNotBelieved(t *testing.T) {
 	}
 	if rep.Resumed != 0 || !slices.ContainsFunc(run.Commands()[first:], func(c string) bool { return strings.HasPrefix(c, "sfdisk") }) {
 		t.Errorf("a journal was believed that is not true: %d steps taken over", rep.Resumed)
+	}
+}
+
+// A boot loader that was left out of the backup by name is not installed, and
+// that is said.
+func TestForeignBootLoaderIsAWarning(t *testing.T) {
+	for _, kind := range []machine.BootLoaderKind{machine.EXTLINUX, machine.OtherLoader} {
+		m := machinetest.BIOSMBRLogical()
+		m.BootLoader.Kind = kind
+		o, _, _ := bench(t, m, m, plan.Info{})
+		rep, err := Run(t.Context(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if w := strings.Join(rep.Warnings, "\n"); !strings.Contains(w, "("+string(kind)+"): the machine does not start") {
+			t.Errorf("%s: warnings: %s", kind, w)
+		}
 	}
 }
 
