@@ -14,18 +14,18 @@ import (
 
 // Report says what Verify has checked.
 type Report struct {
-	Volumes int64 // whose SHA-256 was compared
-	Frames  int64 // whose checksum was compared
-	Paths   int64 // headers compared with the catalogue, and paths outside the tar stream
-	Files   int64 // files whose content hash was checked
-	Bytes   int64 // bytes of content that were hashed
-	Stored  int64 // compressed bytes read
+	Volumes int64 `json:"volumes"` // whose SHA-256 was compared
+	Frames  int64 `json:"frames"`  // whose checksum was compared
+	Paths   int64 `json:"paths"`   // headers compared with the catalogue, and paths outside the tar stream
+	Files   int64 `json:"files"`   // files whose content hash was checked
+	Bytes   int64 `json:"bytes"`   // bytes of content that were hashed
+	Stored  int64 `json:"stored"`  // compressed bytes read
 	// Damage lists what is wrong, at most MaxWarnings; Lost the paths concerned.
-	Damage []string
-	Lost   []string
+	Damage []string `json:"damage,omitempty"`
+	Lost   []string `json:"lost,omitempty"`
 	// Damaged and LostPaths count all of them.
-	Damaged   int64
-	LostPaths int64
+	Damaged   int64 `json:"damaged"`
+	LostPaths int64 `json:"lost_paths"`
 }
 
 // Verify reads everything and checks volumes, frames, structure, counts and

@@ -1,13 +1,23 @@
 package cli
 
 import (
+	"encoding"
 	"encoding/json"
+	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/mkcdrec/mkcdrec/internal/archive"
+	"github.com/mkcdrec/mkcdrec/internal/backup"
+	"github.com/mkcdrec/mkcdrec/internal/doctor"
 	"github.com/mkcdrec/mkcdrec/internal/fail"
+	"github.com/mkcdrec/mkcdrec/internal/machine"
 	"github.com/mkcdrec/mkcdrec/internal/machine/machinetest"
+	"github.com/mkcdrec/mkcdrec/internal/medium"
+	"github.com/mkcdrec/mkcdrec/internal/medium/iso9660"
+	"github.com/mkcdrec/mkcdrec/internal/plan"
+	"github.com/mkcdrec/mkcdrec/internal/restore"
 	"github.com/mkcdrec/mkcdrec/internal/store/dir"
 )
 
@@ -78,5 +88,46 @@ func TestLayoutIsOneDocument(t *testing.T) {
 	}
 	if list, code := events(t, "layout", where); code != 0 || len(list) != 1 || list[0]["event"] != nil {
 		t.Errorf("exit code %d, %d lines: %v", code, len(list), list)
+	}
+}
+
+// What --json prints is written in one way, whatever the fields are called in Go.
+func TestFieldsAreSnakeCase(t *testing.T) {
+	snake := regexp.MustCompile(`^[a-z][a-z0-9]*(_[a-z0-9]+)*$`)
+	seen := map[reflect.Type]bool{}
+	var walk func(of reflect.Type)
+	walk = func(of reflect.Type) {
+		switch of.Kind() {
+		case reflect.Pointer, reflect.Slice, reflect.Array, reflect.Map:
+			walk(of.Elem())
+			return
+		case reflect.Struct:
+		default:
+			return
+		}
+		if seen[of] || of.Implements(reflect.TypeFor[json.Marshaler]()) || of.Implements(reflect.TypeFor[encoding.TextMarshaler]()) {
+			return
+		}
+		seen[of] = true
+		for i := range of.NumField() {
+			f := of.Field(i)
+			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+			if !f.IsExported() || name == "-" {
+				continue
+			}
+			if !snake.MatchString(name) && (!f.Anonymous || name != "") {
+				t.Errorf("%s.%s is %q in JSON", of, f.Name, name)
+			}
+			walk(f.Type)
+		}
+	}
+	for _, of := range []reflect.Type{
+		reflect.TypeFor[archive.Report](), reflect.TypeFor[archive.Manifest](), reflect.TypeFor[iso9660.Report](), reflect.TypeFor[medium.Summary](),
+		reflect.TypeFor[restore.Report](), reflect.TypeFor[plan.Plan](), reflect.TypeFor[machine.Machine](), reflect.TypeFor[doctor.Check](), reflect.TypeFor[backup.Snapshots](),
+	} {
+		walk(of)
+	}
+	if len(seen) < 20 {
+		t.Errorf("looked at %d types only", len(seen))
 	}
 }

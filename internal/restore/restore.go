@@ -37,14 +37,16 @@ const (
 // Unpacked says what was unpacked. Problems name single paths that are not
 // exactly as the backup has them.
 type Unpacked struct {
-	Paths, Files, Bytes int64
-	Problems            []string
+	Paths    int64    `json:"paths"`
+	Files    int64    `json:"files"`
+	Bytes    int64    `json:"bytes"`
+	Problems []string `json:"problems,omitempty"`
 }
 
 // Verified says what was compared. Differences name the paths.
 type Verified struct {
-	Paths       int64
-	Differences []string
+	Paths       int64    `json:"paths"`
+	Differences []string `json:"differences,omitempty"`
 }
 
 // Backup is what restore needs of a backup; FromArchive makes one.
@@ -91,12 +93,12 @@ type Options struct {
 
 // Report says what was done.
 type Report struct {
-	Steps    int      // carried out now
-	Resumed  int      // found done by an earlier start
-	Unpacked Unpacked // zero where an earlier start had unpacked
-	Verified Verified
-	Changes  []string // what differs from the backup on purpose, for people
-	Warnings []string // everything that is not as recorded
+	Steps    int      `json:"steps"`    // carried out now
+	Resumed  int      `json:"resumed"`  // found done by an earlier start
+	Unpacked Unpacked `json:"unpacked"` // zero where an earlier start had unpacked
+	Verified Verified `json:"verified"`
+	Changes  []string `json:"changes,omitempty"`  // what differs from the backup on purpose, for people
+	Warnings []string `json:"warnings,omitempty"` // everything that is not as recorded
 }
 
 // executor is one run.
