@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -35,13 +36,17 @@ nothing. Exit code 1 if something is missing that is needed.`,
 			if out == "" {
 				out = a.settings.ImageDir
 			}
-			checks := doctor.Run(cmd.Context(), doctor.Options{Runner: a.host, Machine: m, Destination: out, WorkDir: a.settings.WorkDir, Programs: a.settings.Rescue.Programs, RestoreTools: restoreTools(m), Kernel: a.settings.Rescue.Kernel})
+			tools, planErr := restoreTools(m)
+			checks := doctor.Run(cmd.Context(), doctor.Options{Runner: a.host, Machine: m, Destination: out, WorkDir: a.settings.WorkDir, Programs: a.settings.Rescue.Programs, RestoreTools: tools, Kernel: a.settings.Rescue.Kernel})
 			if packages {
 				a.ui.Say("%s", strings.Join(doctor.Packages(checks), " "))
 				a.ui.Event("packages", map[string]any{"packages": doctor.Packages(checks)})
 				return nil
 			}
-			return a.showChecks(checks)
+			if err := a.showChecks(checks); err != nil {
+				return errors.Join(err, planErr)
+			}
+			return planErr
 		},
 	}
 	c.Flags().BoolVar(&packages, "packages", false, "print only the packages to install, on one line")

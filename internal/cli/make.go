@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -114,8 +115,9 @@ type job struct {
 	f        makeFlags
 	m        machine.Machine
 	identity rescue.Identity
-	image    string // path of the ISO
-	work     string // directory made for this run, removed at its end
+	image    string   // path of the ISO
+	tools    []string // that the restore of this machine calls
+	work     string   // directory made for this run, removed at its end
 	// snapshots are left out of the backup.
 	snapshots []backup.Snapshots
 }
@@ -144,6 +146,9 @@ func (a *app) newJob(m machine.Machine, f makeFlags, kind string) (*job, error) 
 		kindOfImage = "partial" // not the name of what brings a machine back
 	}
 	j.identity = rescue.Identity{Only: f.only, Version: 1, MediumID: hex.EncodeToString(id), Made: now, Host: m.Hostname, OS: m.OS.Name, Network: m.Network}
+	if err := j.planRestore(kind); err != nil {
+		return nil, err
+	}
 	if j.identity.Settings, err = a.rescueSettings(); err != nil {
 		return nil, err
 	}
@@ -171,7 +176,7 @@ func madeAt() (at time.Time, given bool) {
 
 // rescueSettings takes what matters inside the rescue system from the settings.
 func (a *app) rescueSettings() (rescue.RescueSettings, error) {
-	var s rescue.RescueSettings
+	s := rescue.RescueSettings{ConsoleLogin: a.settings.Rescue.ConsoleLogin}
 	for _, k := range a.settings.Rescue.AuthorizedKeys {
 		if !strings.HasPrefix(k, "/") {
 			s.AuthorizedKeys = append(s.AuthorizedKeys, k)
@@ -205,7 +210,7 @@ func (j *job) beginMedium(ctx context.Context) (*medium.Writer, error) {
 	set := j.settings.Rescue
 	res, err := rescue.Build(ctx, j.host, j.m, rescue.Options{
 		Kernel: set.Kernel, Modules: rescue.ModuleSet(set.Modules), ExtraModules: set.ExtraModules, ExcludeModules: set.ExcludeModules,
-		Programs: set.Programs, RestoreTools: restoreTools(j.m), Files: set.Files, ManualPages: set.ManualPages, PrivateKeys: set.PrivateKeys,
+		Programs: set.Programs, RestoreTools: j.tools, Files: set.Files, ManualPages: set.ManualPages, PrivateKeys: set.PrivateKeys,
 		Identity: j.identity, WorkDir: j.work,
 	})
 	if err != nil {
@@ -244,13 +249,30 @@ func (j *job) beginMedium(ctx context.Context) (*medium.Writer, error) {
 }
 
 // restoreTools are the programs that restoring this machine will call: a medium
-// without them is found now. A machine that cannot be planned for has none.
-func restoreTools(m machine.Machine) []string {
+// without them is found now. It is an error of plan's kind and hint where no
+// restore of this machine can be planned.
+func restoreTools(m machine.Machine) ([]string, error) {
 	p, err := plan.Restore(m, nil, m, plan.Info{})
 	if err != nil {
+		return nil, fmt.Errorf("cannot plan the restore of this machine: %w", err)
+	}
+	return restore.Tools(p), nil
+}
+
+// planRestore refuses the backup of a whole machine that could not be brought
+// back. Any other medium is good for something without that.
+func (j *job) planRestore(kind string) (err error) {
+	if j.tools, err = restoreTools(j.m); err == nil {
 		return nil
 	}
-	return restore.Tools(p)
+	if kind == "backup" && len(j.f.only) == 0 {
+		return err
+	}
+	j.ui.Warn("%v", err)
+	if h := fail.HintOf(err); h != "" {
+		j.ui.Say("    %s", h)
+	}
+	return nil
 }
 
 // answersName is the answer file on the medium.

@@ -1,13 +1,18 @@
 package cli
 
 import (
+	"bytes"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/mkcdrec/mkcdrec/internal/doctor"
+	"github.com/mkcdrec/mkcdrec/internal/fail"
 	"github.com/mkcdrec/mkcdrec/internal/machine/machinetest"
 	"github.com/mkcdrec/mkcdrec/internal/rescue"
 	"github.com/mkcdrec/mkcdrec/internal/system"
+	"github.com/mkcdrec/mkcdrec/internal/ui"
 )
 
 // What a restore calls has its line in the table of programs: without one it
@@ -16,9 +21,9 @@ func TestRestoreToolsAreInTheTable(t *testing.T) {
 	t.Parallel()
 	table := rescue.Table()
 	for _, name := range machinetest.Names() {
-		tools := restoreTools(machinetest.Get(name))
-		if len(tools) == 0 {
-			t.Errorf("%s: restoring it calls no program", name)
+		tools, err := restoreTools(machinetest.Get(name))
+		if len(tools) == 0 || err != nil {
+			t.Errorf("%s: restoring it calls no program: %v", name, err)
 		}
 		for _, tool := range tools {
 			if !slices.ContainsFunc(table, func(p rescue.Program) bool { return p.Name == tool }) {
@@ -34,12 +39,42 @@ func TestDoctorNeedsEfibootmgrForUEFI(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]bool{"uefi-lvm": true, "bios-mbr-logical": false} {
 		m := machinetest.Get(name)
-		checks := doctor.Run(t.Context(), doctor.Options{Runner: &system.Recorder{}, Root: t.TempDir(), Machine: m, RestoreTools: restoreTools(m)})
+		tools, err := restoreTools(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		checks := doctor.Run(t.Context(), doctor.Options{Runner: &system.Recorder{}, Root: t.TempDir(), Machine: m, RestoreTools: tools})
 		got := slices.ContainsFunc(checks, func(c doctor.Check) bool {
 			return c.Name == "program efibootmgr" && c.Needed && c.Status == doctor.NotFound && slices.Equal(c.Packages, []string{"efibootmgr"})
 		})
 		if got != want {
 			t.Errorf("%s: efibootmgr is needed is not %v: %+v", name, want, checks)
+		}
+	}
+}
+
+// A backup that nobody could restore is not made; a rescue medium of the same
+// machine is of use, and a backup of some paths as well.
+func TestMachineThatCannotBePlannedFor(t *testing.T) {
+	m := machinetest.Get("uefi-plain")
+	m.Mounts = nil
+	_, planned := restoreTools(m)
+	if planned == nil {
+		t.Fatal("a machine without a root file system was planned for")
+	}
+	for _, c := range []struct {
+		kind    string
+		only    []string
+		refused bool
+	}{{"backup", nil, true}, {"backup", []string{"/etc"}, false}, {"rescue", nil, false}} {
+		var out bytes.Buffer
+		a := &app{ui: &ui.Printer{Out: &out, Err: &out, Now: time.Now}}
+		_, err := a.newJob(m, makeFlags{out: t.TempDir(), plan: true, only: c.only}, c.kind)
+		if c.refused && (err == nil || fail.KindOf(err) != fail.KindOf(planned) || fail.HintOf(err) != fail.HintOf(planned) || !strings.Contains(err.Error(), "no root file system")) {
+			t.Errorf("%s: %v", c.kind, err)
+		}
+		if !c.refused && (err != nil || !strings.Contains(out.String(), "warning: cannot plan the restore of this machine: no root file system")) {
+			t.Errorf("%s %v: %v\n%s", c.kind, c.only, err, out.String())
 		}
 	}
 }
