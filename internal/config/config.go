@@ -60,6 +60,7 @@ type Rescue struct {
 	ManualPages    []string `toml:"manual_pages"`    // extra manual pages
 	AuthorizedKeys []string `toml:"authorized_keys"` // ssh public keys, or files that hold them
 	PrivateKeys    []string `toml:"private_keys"`    // paths of private keys that may go on the medium
+	ConsoleLogin   bool     `toml:"console_login"`   // ask for root's password on the consoles; its hash goes along
 	Memory         string   `toml:"memory"`          // refuse to make a rescue system that needs more
 }
 

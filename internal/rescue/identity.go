@@ -35,6 +35,5 @@ type Identity struct {
 type RescueSettings struct {
 	AuthorizedKeys []string `json:"authorized_keys,omitempty"` // for root over ssh
 	Keymap         string   `json:"keymap,omitempty"`
-	TimeZone       string   `json:"time_zone,omitempty"`
 	ConsoleLogin   bool     `json:"console_login"` // false: a root shell on each console, the reason is in the banner
 }

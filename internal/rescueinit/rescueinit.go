@@ -39,12 +39,11 @@ func Wanted(argv0 string, pid int) bool {
 
 // rescuer is the rescue system while it runs.
 type rescuer struct {
-	opts     Options
-	log      *journal
-	kids     *children
-	cons     consoles
-	timeZone string
-	ending   atomic.Int32
+	opts   Options
+	log    *journal
+	kids   *children
+	cons   consoles
+	ending atomic.Int32
 
 	mu sync.Mutex
 	st status
@@ -168,12 +167,6 @@ func (r *rescuer) readIdentity() {
 			s.IdentityErr = fmt.Sprintf("this rescue system does not know whose it is: %v", err)
 		}
 	})
-	if tz := id.Settings.TimeZone; tz != "" {
-		if l, err := time.LoadLocation(tz); err == nil {
-			time.Local = l
-			r.timeZone = tz
-		}
-	}
 }
 
 // openConsoles opens every terminal that gets a shell.

@@ -21,13 +21,10 @@ var shells = [][]string{
 var logins = [][]string{{"/sbin/sulogin"}, {"/usr/sbin/sulogin"}, {"/bin/login"}, {"/usr/bin/login"}}
 
 // environment is what a shell on a console starts with.
-func environment(term, timeZone string) []string {
+func environment(term string) []string {
 	env := []string{"HOME=/root", "USER=root", "LOGNAME=root", "SHELL=/bin/bash", "PATH=" + searchPath, "TERM=" + term}
 	if lang := os.Getenv("LANG"); lang != "" {
 		env = append(env, "LANG="+lang)
-	}
-	if timeZone != "" {
-		env = append(env, "TZ="+timeZone)
 	}
 	return env
 }
@@ -67,7 +64,7 @@ func (r *rescuer) oneShell(c *console) error {
 	var why []string
 	for _, args := range candidates {
 		cmd := exec.Command(args[0], args[1:]...)
-		cmd.Env = environment(termOf(c.name), r.timeZone)
+		cmd.Env = environment(termOf(c.name))
 		cmd.Dir = "/root"
 		if _, err := os.Stat(cmd.Dir); err != nil {
 			cmd.Dir = "/"
