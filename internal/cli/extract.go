@@ -41,7 +41,7 @@ Nothing outside DIR is touched, whatever the archive says.`,
 			}
 			defer b.Close()
 			if err := b.CheckPresence(ctx); err != nil && !damaged {
-				return fail.Hint(err, "see what is left with `mkcdrec verify`; --damaged unpacks what can be read")
+				return goOn(err)
 			}
 			if err := os.MkdirAll(into, 0o755); err != nil {
 				return fail.New(fail.Failed, "cannot make the directory: %w", err)
@@ -52,13 +52,17 @@ Nothing outside DIR is touched, whatever the archive says.`,
 			var n int64
 			items, err := sel.items(ctx, b.Backup, damaged)
 			if err != nil {
-				return err
+				pr.Done()
+				return err // the catalogue: without it there is no choosing
 			}
 			rep, err := unpack.Run(ctx, items, into, unpack.Options{
 				NoOwner: os.Geteuid() != 0,
 				OnPath:  func(_ *archive.Entry, done int64) { n++; pr.Set(done, sel.total(b.Manifest.Counts.Content), n) },
 			})
 			pr.Done()
+			if !damaged {
+				err = goOn(err)
+			}
 			return a.extracted(rep, err, sel)
 		},
 	}
@@ -66,6 +70,14 @@ Nothing outside DIR is touched, whatever the archive says.`,
 	c.Flags().StringVar(&id, "id", "", "which backup, where there are several")
 	c.Flags().BoolVar(&damaged, "damaged", false, "go on behind damaged places and name what is lost")
 	return c
+}
+
+// goOn names the way to the rest of a damaged backup.
+func goOn(err error) error {
+	if fail.KindOf(err) != fail.Damaged {
+		return err
+	}
+	return fail.Hint(err, "see what is left with `mkcdrec verify`; --damaged unpacks what can be read")
 }
 
 // extracted says what came of an extraction.

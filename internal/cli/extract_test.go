@@ -22,12 +22,8 @@ func says(t *testing.T, args ...string) (string, int) {
 	root := a.rootCommand()
 	root.SetOut(&out)
 	root.SetArgs(append(args, "--log", filepath.Join(t.TempDir(), "log")))
-	err := root.ExecuteContext(t.Context())
-	a.ui.Error(err)
-	if a.log != nil {
-		a.log.Close()
-	}
-	return out.String(), fail.ExitCode(err)
+	code := a.run(t.Context(), root)
+	return out.String(), code
 }
 
 func TestExtractFromACutVolume(t *testing.T) {

@@ -28,7 +28,7 @@ func (a *app) listCommand() *cobra.Command {
 				return err
 			}
 			if len(found) == 0 {
-				return fail.Hint(fail.New(fail.Failed, "no complete backup in %s", args[0]), "a backup without manifest.json was not finished")
+				return fail.Hint(fail.New(fail.Damaged, "no complete backup in %s", args[0]), "a backup without manifest.json was not finished; a medium made by `mkcdrec rescue` holds none")
 			}
 			a.ui.Say("%-28s %-16s %-20s %10s %10s %s", "ID", "HOST", "MADE", "CONTENT", "STORED", "WARNINGS")
 			var broken error

@@ -47,6 +47,9 @@ func openSource(where string) (store.Source, func() error, error) {
 	}
 	m, err := medium.Open(p)
 	if err != nil {
+		if fail.KindOf(err) == fail.Damaged && fail.HintOf(err) == "" {
+			err = fail.Hint(err, "give an ISO or a device that mkcdrec wrote, or a directory of backups; of an ISO, was all of it copied?")
+		}
 		return nil, nil, err
 	}
 	return m, m.Close, nil

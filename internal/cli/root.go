@@ -5,6 +5,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -46,15 +47,29 @@ func Main(args []string) int {
 	a := &app{ui: ui.New(hasJSONFlag(args))}
 	root := a.rootCommand()
 	root.SetArgs(args[1:])
+	return a.run(ctx, root)
+}
+
+// run carries a command out, says what was wrong, and returns the exit code.
+func (a *app) run(ctx context.Context, root *cobra.Command) int {
 	err := root.ExecuteContext(ctx)
 	if ctx.Err() != nil && err != nil && fail.KindOf(err) == fail.Failed {
 		err = fail.New(fail.Interrupted, "interrupted: %w", err)
 	}
-	a.ui.Error(err)
+	a.ui.Error(a.hinted(err))
 	if a.log != nil {
 		a.log.Close()
 	}
 	return fail.ExitCode(err)
+}
+
+// hinted adds what to do about a full file system where nobody nearer to it
+// has said so: the image, the work directory and the log can all be full.
+func (a *app) hinted(err error) error {
+	if fail.HintOf(err) != "" || !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EDQUOT) {
+		return err
+	}
+	return fail.Hint(err, "make room there, or use another place: --out for the image; temporary files go to work_dir of the settings, now %s", a.settings.WorkDir)
 }
 
 // hasJSONFlag looks for --json before cobra has parsed anything, so that a
@@ -133,6 +148,12 @@ func usageErrors(c *cobra.Command) {
 	}
 	c.Args = func(cmd *cobra.Command, args []string) error {
 		if err := check(cmd, args); err != nil {
+			cmd.SuggestionsMinimumDistance = 2 // as cobra has it for itself
+			if cmd.HasSubCommands() && len(args) > 0 {
+				if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+					return fail.Hint(fail.New(fail.Usage, "%w", err), "did you mean: %s", strings.Join(near, ", "))
+				}
+			}
 			return fail.Hint(fail.New(fail.Usage, "%w", err), "see: %s --help", cmd.CommandPath())
 		}
 		return nil

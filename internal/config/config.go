@@ -8,6 +8,7 @@ import (
 	"errors"
 	"os"
 	"reflect"
+	"regexp"
 	"sort"
 	"strconv"
 	"strings"
@@ -120,7 +121,7 @@ func Parse(name string, data []byte) (Settings, error) {
 		if errors.As(err, &pe) {
 			return s, fail.New(fail.Usage, "%s line %d: %s", name, pe.Position.Line, pe.Message)
 		}
-		return s, fail.New(fail.Usage, "%s: %w", name, err)
+		return s, wrongType(name, data, err)
 	}
 	if unknown := md.Undecoded(); len(unknown) > 0 {
 		key := unknown[0].String()
@@ -133,38 +134,101 @@ func Parse(name string, data []byte) (Settings, error) {
 	return s, s.Validate(name)
 }
 
+// allowed says of each setting that not every value of its type will do for what
+// will; for the others allowedType does.
+var allowed = map[string]string{
+	"image_dir":      "an absolute path",
+	"work_dir":       "an absolute path",
+	"level":          "1 to 19",
+	"volume_size":    `a size such as "700 MB" or "4 GiB"`,
+	"rescue.memory":  `a size such as "700 MB" or "4 GiB"`,
+	"rescue.modules": `"generic", "host" or "all"`,
+	"boot.timeout":   "-1 (wait) to 3600 seconds",
+	"boot.default":   "1 to 5",
+	"burn.speed":     "0 (the drive's choice) or more",
+}
+
+// typeError is what the decoder says of a value of the wrong type.
+var typeError = regexp.MustCompile(`^toml: line (\d+) \(last key "([^"]+)"\): `)
+
+// wrongType turns the decoder's error, which speaks of Go's types, into the
+// line, its text, and what may stand there.
+func wrongType(name string, data []byte, err error) error {
+	m := typeError.FindStringSubmatch(err.Error())
+	if m == nil {
+		return fail.New(fail.Usage, "%s: %w", name, err)
+	}
+	n, _ := strconv.Atoi(m[1])
+	line := ""
+	if lines := strings.Split(string(data), "\n"); n >= 1 && n <= len(lines) {
+		line = strings.TrimSpace(lines[n-1])
+	}
+	what := allowed[m[2]]
+	if what == "" {
+		what = allowedType(m[2])
+	}
+	return fail.New(fail.Usage, "%s line %d: %s is not allowed for %s: %s", name, n, line, m[2], what)
+}
+
+// allowedType is how a value of the type of a setting is written.
+func allowedType(key string) string {
+	t := reflect.TypeFor[Settings]()
+	for part := range strings.SplitSeq(key, ".") {
+		for i := range t.NumField() {
+			if f := t.Field(i); f.Tag.Get("toml") == part {
+				t = f.Type
+				break
+			}
+		}
+		if t.Kind() != reflect.Struct {
+			break
+		}
+	}
+	switch t.Kind() {
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Int:
+		return "a whole number"
+	case reflect.Slice:
+		return `a list of texts, such as ["one", "two"]`
+	case reflect.Struct:
+		return "a section, such as [" + key + "]"
+	}
+	return `a text in quotes, such as "text"`
+}
+
 // Validate names the first setting whose value cannot be used, and what is allowed.
 func (s Settings) Validate(name string) error {
-	bad := func(key string, value any, allowed string) error {
-		return fail.New(fail.Usage, "%s: %s = %v is not allowed: %s", name, key, value, allowed)
+	bad := func(key string, value any) error {
+		return fail.New(fail.Usage, "%s: %s = %v is not allowed: %s", name, key, value, allowed[key])
 	}
 	if !strings.HasPrefix(s.ImageDir, "/") {
-		return bad("image_dir", strconv.Quote(s.ImageDir), "an absolute path")
+		return bad("image_dir", strconv.Quote(s.ImageDir))
 	}
 	if !strings.HasPrefix(s.WorkDir, "/") {
-		return bad("work_dir", strconv.Quote(s.WorkDir), "an absolute path")
+		return bad("work_dir", strconv.Quote(s.WorkDir))
 	}
 	if s.Level < 1 || s.Level > 19 {
-		return bad("level", s.Level, "1 to 19")
+		return bad("level", s.Level)
 	}
 	for key, v := range map[string]string{"volume_size": s.VolumeSize, "rescue.memory": s.Rescue.Memory} {
 		if _, err := ParseSize(v); v != "" && err != nil {
-			return bad(key, strconv.Quote(v), `a size such as "700 MB" or "4 GiB"`)
+			return bad(key, strconv.Quote(v))
 		}
 	}
 	switch s.Rescue.Modules {
 	case "generic", "host", "all":
 	default:
-		return bad("rescue.modules", strconv.Quote(s.Rescue.Modules), `"generic", "host" or "all"`)
+		return bad("rescue.modules", strconv.Quote(s.Rescue.Modules))
 	}
 	if s.Boot.Timeout < -1 || s.Boot.Timeout > 3600 {
-		return bad("boot.timeout", s.Boot.Timeout, "-1 (wait) to 3600 seconds")
+		return bad("boot.timeout", s.Boot.Timeout)
 	}
 	if s.Boot.Default < 1 || s.Boot.Default > 5 {
-		return bad("boot.default", s.Boot.Default, "1 to 5")
+		return bad("boot.default", s.Boot.Default)
 	}
 	if s.Burn.Speed < 0 {
-		return bad("burn.speed", s.Burn.Speed, "0 (the drive's choice) or more")
+		return bad("burn.speed", s.Burn.Speed)
 	}
 	return nil
 }
