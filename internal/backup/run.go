@@ -173,10 +173,13 @@ func writeArchive(ctx context.Context, opt Options) (*archive.Manifest, error) {
 
 func fillArchive(ctx context.Context, opt Options, w *archive.Writer) (*archive.Manifest, error) {
 	walk := walkOptions(opt)
-	var paths int64
+	var paths, files int64
 	total := used(opt.Machine)
 	walk.OnAdd = func(e *archive.Entry, done int64) {
 		paths++
+		if e.Kind != archive.Dir && e.Kind != archive.Subvolume && e.Kind != archive.Socket && !e.Unreadable {
+			files++
+		}
 		if opt.OnProgress != nil {
 			opt.OnProgress(Progress{Path: e.Name, Paths: paths, Bytes: done, Total: max(total, done)})
 		}
@@ -187,6 +190,10 @@ func fillArchive(ctx context.Context, opt Options, w *archive.Writer) (*archive.
 	if paths == 0 {
 		return nil, fail.Hint(fail.New(fail.Failed, "there is nothing to back up: no path was selected"),
 			"look at --only and --exclude")
+	}
+	if files == 0 {
+		return nil, fail.Hint(fail.New(fail.Failed, "there is nothing to back up: directories were selected, and no file in them that could be read"),
+			"look at --only and --exclude, and at exclude in the settings")
 	}
 	for _, p := range walk.Only {
 		if _, err := os.Lstat(filepath.Join(opt.Root, p)); err != nil {

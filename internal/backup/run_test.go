@@ -349,7 +349,7 @@ func names(t testing.TB, b *archive.Backup) []string {
 func TestOnlyAndExclude(t *testing.T) {
 	root := t.TempDir()
 	testtree.Shell(t, `cd "$1"; mkdir -p etc/nginx/sites var/cache/apt home/u/node_modules/x 'odd*name'; for f in etc/passwd etc/nginx/nginx.conf etc/nginx/sites/a \
-var/cache/apt/x.tmp var/log.tmp home/u/node_modules/x/f home/u/keep 'odd*name/f' oddXname; do echo >"$f"; done`, root)
+var/cache/apt/x.tmp var/keep var/log.tmp home/u/node_modules/x/f home/u/keep 'odd*name/f' oddXname; do echo >"$f"; done`, root)
 	for _, tt := range []struct {
 		name                string
 		only, exclude, want []string
@@ -359,8 +359,8 @@ var/cache/apt/x.tmp var/log.tmp home/u/node_modules/x/f home/u/keep 'odd*name/f'
 		{name: "one file", only: []string{"/etc/passwd"}, want: []string{".", "etc", "etc/passwd"}},
 		{name: "missing is a warning", only: []string{"/etc/passwd", "/nowhere"}, want: []string{".", "etc", "etc/passwd"}, warned: 1},
 		{name: "both", only: []string{"/etc"}, exclude: []string{"/etc/nginx/*", "*.tmp"}, want: []string{".", "etc", "etc/nginx", "etc/passwd"}},
-		{name: "exclude anywhere", exclude: []string{"node_modules", "*.tmp", "/etc", "/odd*"}, want: []string{".", "home", "home/u", "home/u/keep", "var", "var/cache", "var/cache/apt"}},
-		{name: "exclude deep", only: []string{"/var"}, exclude: []string{"/var/**/*.tmp"}, want: []string{".", "var", "var/cache", "var/cache/apt"}},
+		{name: "exclude anywhere", exclude: []string{"node_modules", "*.tmp", "/etc", "/odd*"}, want: []string{".", "home", "home/u", "home/u/keep", "var", "var/cache", "var/cache/apt", "var/keep"}},
+		{name: "exclude deep", only: []string{"/var"}, exclude: []string{"/var/**/*.tmp"}, want: []string{".", "var", "var/cache", "var/cache/apt", "var/keep"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			store := t.TempDir()
@@ -386,5 +386,25 @@ var/cache/apt/x.tmp var/log.tmp home/u/node_modules/x/f home/u/keep 'odd*name/f'
 	opt.Exclude = []string{"/"}
 	if _, err := backup.Run(context.Background(), opt); fail.KindOf(err) != fail.Usage {
 		t.Errorf("excluding everything: %v", err)
+	}
+}
+
+// Directories alone are no backup: something was written wrong.
+func TestBackupWithoutAFileFails(t *testing.T) {
+	root, store := t.TempDir(), t.TempDir()
+	testtree.Shell(t, `cd "$1"; mkdir -p etc/empty; echo >etc/file`, root)
+	for _, change := range []func(*backup.Options){
+		func(o *backup.Options) { o.Only = []string{"/nowhere"} },
+		func(o *backup.Options) { o.Only = []string{"/etc/empty"} },
+		func(o *backup.Options) { o.Exclude = []string{"/etc/*"} },
+	} {
+		opt := options(t, root, store, "one")
+		change(&opt)
+		if _, err := backup.Run(context.Background(), opt); fail.KindOf(err) != fail.Failed || err == nil || !strings.Contains(err.Error(), "no file in them") || fail.HintOf(err) == "" {
+			t.Errorf("only %q, exclude %q: %v", opt.Only, opt.Exclude, err)
+		}
+	}
+	if left, err := os.ReadDir(filepath.Join(store, "host")); err == nil && len(left) > 0 {
+		t.Errorf("it left %v", left)
 	}
 }

@@ -14,7 +14,6 @@ import (
 
 	"github.com/mkcdrec/mkcdrec/internal/archive"
 	"github.com/mkcdrec/mkcdrec/internal/backup"
-	"github.com/mkcdrec/mkcdrec/internal/config"
 	"github.com/mkcdrec/mkcdrec/internal/fail"
 	"github.com/mkcdrec/mkcdrec/internal/machine"
 	"github.com/mkcdrec/mkcdrec/internal/store"
@@ -46,22 +45,17 @@ go on all the same.`,
 	a.mediumFlags(c, &f)
 	c.Flags().StringVar(&f.answers, "answers", "", "put this answer `FILE` on the medium, and make an unattended restore its first entry")
 	c.Flags().StringVar(&f.to, "to", "", "`URL` or directory for the backup (default: into the image)")
-	c.Flags().StringArrayVar(&f.only, "only", nil, "back up only this `PATH` (repeatable)")
+	c.Flags().StringArrayVar(&f.only, "only", nil, "back up only this absolute `PATH` (repeatable); the machine cannot be restored from that")
 	c.Flags().StringArrayVar(&f.exclude, "exclude", nil, "leave out this `PATTERN`, or a finding by its name (repeatable)")
-	c.Flags().StringVar(&f.volumeSize, "volume-size", "", "cut the backup into volumes of this `SIZE`, e.g. 4GiB")
+	c.Flags().StringVar(&f.volumeSize, "volume-size", "", "cut the backup into volumes of this `SIZE`, e.g. 4GiB (at least 16MiB)")
 	c.Flags().BoolVar(&f.noMedium, "no-medium", false, "with --to: make no medium")
 	return c
 }
 
 // runBackup makes a backup and its medium.
 func (a *app) runBackup(ctx context.Context, f makeFlags) error {
-	if f.to == "" {
-		f.to = a.settings.BackupTo
-	}
-	if f.noMedium && f.to == "" {
-		return fail.Hint(fail.New(fail.Usage, "--no-medium needs a place for the backup"), "say where: --to file:///mnt/nas/backups")
-	}
-	if err := f.checkAnswers(f.to); err != nil {
+	f, err := f.checked(a.settings)
+	if err != nil {
 		return err
 	}
 	m, err := a.record(ctx)
@@ -213,17 +207,6 @@ func (j *job) intoStore(ctx context.Context) error {
 
 // backUp walks the machine into a sink.
 func (j *job) backUp(ctx context.Context, sink store.Sink, prefix string) (backup.Result, error) {
-	var volume int64
-	size := j.f.volumeSize
-	if size == "" {
-		size = j.settings.VolumeSize
-	}
-	var err error
-	if size != "" {
-		if volume, err = config.ParseSize(size); err != nil {
-			return backup.Result{}, err
-		}
-	}
 	layout, err := j.m.Layout()
 	if err != nil {
 		return backup.Result{}, err
@@ -239,7 +222,7 @@ func (j *job) backUp(ctx context.Context, sink store.Sink, prefix string) (backu
 		Machine: &j.m, Exclude: j.f.exclude, Only: j.f.only, LeaveOut: j.snapshots, Own: own, Sink: sink, ID: j.identity.BackupID,
 		Lock: "-", Hooks: existing(j.settings.HooksDir), Runner: j.host,
 		Writer: archive.WriterOptions{
-			Prefix: prefix, Host: j.m.Hostname, Level: j.settings.Level, VolumeSize: volume, Layout: layout,
+			Prefix: prefix, Host: j.m.Hostname, Level: j.settings.Level, VolumeSize: j.f.volume, Layout: layout,
 			WorkDir: j.work, Tool: "mkcdrec " + Version,
 		},
 		OnProgress: func(p backup.Progress) { pr.Set(p.Bytes, p.Total, p.Paths) },

@@ -36,6 +36,7 @@ type makeFlags struct {
 	only       []string
 	exclude    []string
 	volumeSize string
+	volume     int64 // bytes, from volumeSize or the settings; 0: one volume
 	answers    string
 	noMedium   bool
 	plan       bool

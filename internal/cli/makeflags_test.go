@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/mkcdrec/mkcdrec/internal/config"
 	"github.com/mkcdrec/mkcdrec/internal/fail"
 )
 
@@ -54,5 +55,52 @@ func TestAnswersAreReadWhenTheMediumIsMade(t *testing.T) {
 			out, code := says(t, args...)
 			refusedEarly(t, c.says, out, code)
 		}
+	}
+}
+
+// Whatever is wrong with the flags of backup is said before anything is looked
+// at, with --plan as without.
+func TestFlagsAreCheckedFirst(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		says string
+	}{
+		{[]string{"--volume-size", "foo"}, `--volume-size: "foo" is not a size`},
+		{[]string{"--volume-size", "1"}, `--volume-size: "1" is too small for a volume, it may be 16.0 MiB or more`},
+		{[]string{"--volume-size", "15MiB"}, "too small"},
+		{[]string{"--to", "ftp://x"}, "cannot use ftp:// as a store"},
+		{[]string{"--to", "file://mnt/nas"}, "not a file:// URL of a local path"},
+		{[]string{"--only", "/nonexistent"}, "--only /nonexistent: it is not here"},
+		{[]string{"--only", "/etc", "--only", "relative"}, `--only "relative" is not an absolute path`},
+		{[]string{"--only", ""}, `--only "" is not an absolute path`},
+		{[]string{"--exclude", "/"}, "would leave out everything"},
+		{[]string{"--no-medium"}, "--no-medium needs a place"},
+	} {
+		args := append([]string{"backup"}, c.args...)
+		for _, args := range [][]string{append(slices.Clone(args), "--plan"), append(slices.Clone(args), "--out", "/dev/null/no")} {
+			out, code := says(t, args...)
+			refusedEarly(t, c.says, out, code)
+		}
+	}
+	gone := filepath.Join(t.TempDir(), "not-mounted")
+	if out, code := says(t, "backup", "--plan", "--to", gone); code != int(fail.Failed) || !strings.Contains(out, "hint:  mount the destination") || strings.Contains(out, "==>") {
+		t.Errorf("a destination that is not there: exit code %d:\n%s", code, out)
+	}
+}
+
+func TestCheckedFlags(t *testing.T) {
+	to := t.TempDir()
+	s := config.Settings{VolumeSize: "4 GiB", BackupTo: to}
+	f, err := makeFlags{only: []string{"/etc/", "/usr/../usr"}}.checked(s)
+	if err != nil || f.to != to || f.volume != 4<<30 || !slices.Equal(f.only, []string{"/etc", "/usr"}) {
+		t.Errorf("%+v: %v", f, err)
+	}
+	// The whole machine is no part of it.
+	f, err = makeFlags{only: []string{"/etc", "/"}, volumeSize: "16MiB"}.checked(s)
+	if err != nil || len(f.only) > 0 || f.volume != minVolume {
+		t.Errorf("%+v: %v", f, err)
+	}
+	if _, err := (makeFlags{}).checked(config.Settings{VolumeSize: "1k"}); fail.KindOf(err) != fail.Usage || !strings.Contains(err.Error(), "volume_size in the settings") {
+		t.Errorf("a small volume in the settings: %v", err)
 	}
 }
