@@ -33,7 +33,6 @@ type Manifest struct {
 	Begun    time.Time `json:"begun"`
 	Ended    time.Time `json:"ended"`
 	Tool     string    `json:"tool"`              // program and version that wrote it
-	Based    string    `json:"based,omitempty"`   // ID of an earlier backup; not used by format 1
 	FrameMax int64     `json:"frame_max"`         // largest frame, decompressed bytes
 	Only     []string  `json:"only,omitempty"`    // the paths that were asked for, absolute; none: the whole machine
 	Exclude  []string  `json:"exclude,omitempty"` // the patterns that were left out

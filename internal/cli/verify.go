@@ -170,7 +170,7 @@ func (a *app) verifyMedium(ctx context.Context, p string, besides []archive.Foun
 	}
 	a.ui.Step("Checking the medium %s", p)
 	pr := a.ui.Progress("medium")
-	rep, err := medium.VerifyBut(ctx, p, known, func(done, total int64) { pr.Set(done, total, 0) })
+	rep, err := medium.Verify(ctx, p, known, func(done, total int64) { pr.Set(done, total, 0) })
 	pr.Done()
 	if err != nil {
 		return err

@@ -9,7 +9,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"regexp"
 	"strings"
@@ -43,10 +42,8 @@ type Options struct {
 	Made     time.Time // also the time of every file: the same input makes the same bytes
 	BackupID string    // "" on a medium without a backup
 
-	Kernel string // path of the kernel
-	// Initramfs is the path of the initramfs; or WriteInitramfs writes it.
-	Initramfs      string
-	WriteInitramfs func(io.Writer) error
+	Kernel    string // path of the kernel
+	Initramfs string // path of the initramfs
 
 	Loaders Loaders
 	Menu    Menu
@@ -132,9 +129,7 @@ func (w *Writer) begin(ctx context.Context, o Options) error {
 		{Name: ".disk/info", Data: []byte(w.summary.Label + "\n")}, // GRUB made for CDs looks for it
 		{Name: readmeName, Data: []byte(readme(o, w.summary))},
 		{Name: kernelName, Path: o.Kernel},
-	}
-	if o.WriteInitramfs == nil {
-		files = append(files, File{Name: initramfsName, Path: o.Initramfs})
+		{Name: initramfsName, Path: o.Initramfs},
 	}
 	if p := o.Loaders.MemtestBIOS; p != "" {
 		files = append(files, File{Name: memtestBIOSName, Path: p})
@@ -147,17 +142,7 @@ func (w *Writer) begin(ctx context.Context, o Options) error {
 			return err
 		}
 	}
-	if o.WriteInitramfs == nil {
-		return nil
-	}
-	f, err := w.Create(ctx, initramfsName)
-	if err != nil {
-		return err
-	}
-	if err := o.WriteInitramfs(f); err != nil {
-		return errors.Join(fmt.Errorf("cannot write the initramfs onto the medium: %w", err), f.Abort())
-	}
-	return f.Commit()
+	return nil
 }
 
 // bootImages writes the El Torito images and, for firmware that reads the ISO

@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"errors"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -178,7 +176,7 @@ func TestVerifyNamesWhatIsDamaged(t *testing.T) {
 	path, _ := build(t, options(Loaders{BIOS: fakeImage(), Notes: []string{"it does not boot on UEFI: a test"}}))
 	ctx := context.Background()
 	calls := 0
-	rep, err := Verify(ctx, path, func(done, total int64) {
+	rep, err := Verify(ctx, path, nil, func(done, total int64) {
 		if calls++; done > total {
 			t.Errorf("progress %d of %d", done, total)
 		}
@@ -196,14 +194,14 @@ func TestVerifyNamesWhatIsDamaged(t *testing.T) {
 	if err := os.WriteFile(path, b, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	rep, err = Verify(ctx, path, nil)
+	rep, err = Verify(ctx, path, nil, nil)
 	if fail.KindOf(err) != fail.Damaged || !slices.Equal(rep.Damaged, []string{"backup/" + name}) {
 		t.Errorf("%+v, %v", rep, err)
 	}
 	if err := os.Truncate(path, int64(len(b)/2)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Verify(ctx, path, nil); fail.KindOf(err) != fail.Damaged || fail.HintOf(err) == "" {
+	if _, err := Verify(ctx, path, nil, nil); fail.KindOf(err) != fail.Damaged || fail.HintOf(err) == "" {
 		t.Errorf("a truncated image: %v", err)
 	}
 }
@@ -235,7 +233,7 @@ func TestAbortKeepsWhatWasThere(t *testing.T) {
 	}
 	o := options(Loaders{BIOS: fakeImage()})
 	o.Kernel = path
-	o.WriteInitramfs = func(w io.Writer) error { _, err := w.Write([]byte("initramfs")); return err }
+	o.Initramfs = path
 	w, err := NewWriter(ctx, path, o)
 	if err != nil {
 		t.Fatal(err)
@@ -246,9 +244,9 @@ func TestAbortKeepsWhatWasThere(t *testing.T) {
 	if err := w.Abort(); err != nil {
 		t.Fatal(err)
 	}
-	o.WriteInitramfs = func(io.Writer) error { return errors.New("broken initramfs") }
-	if _, err := NewWriter(ctx, path, o); err == nil || !strings.Contains(err.Error(), "broken initramfs") {
-		t.Errorf("a broken initramfs: %v", err)
+	o.Initramfs = filepath.Join(dir, "missing")
+	if _, err := NewWriter(ctx, path, o); err == nil || !strings.Contains(err.Error(), "cannot put boot/") {
+		t.Errorf("without an initramfs: %v", err)
 	}
 	list, _ := os.ReadDir(dir)
 	b, _ := os.ReadFile(path)

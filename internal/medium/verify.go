@@ -52,13 +52,10 @@ func (m *Medium) ID() string {
 // Verify reads a medium back, every byte of it, and names what is not as it
 // was written. The error is of kind fail.Damaged when something is not; the
 // report has the details in any case.
-func Verify(ctx context.Context, path string, progress func(done, total int64)) (iso9660.Report, error) {
-	return VerifyBut(ctx, path, nil, progress)
-}
-
-// VerifyBut is Verify without the files in known, with their SHA-256, which the
-// caller reads: those of the backup are read when the backup is checked.
-func VerifyBut(ctx context.Context, path string, known map[string][]byte, progress func(done, total int64)) (iso9660.Report, error) {
+//
+// The files in known, with their SHA-256, the caller reads: those of the backup
+// are read when the backup is checked. It may be nil.
+func Verify(ctx context.Context, path string, known map[string][]byte, progress func(done, total int64)) (iso9660.Report, error) {
 	m, err := Open(path)
 	if err != nil {
 		return iso9660.Report{}, err

@@ -121,9 +121,7 @@ func TestOtherFirmwareIsRefused(t *testing.T) {
 	if _, err := plan.Restore(fitted, choices, here, info); fail.KindOf(err) != fail.Unsupported {
 		t.Fatalf("got %v", err)
 	}
-	anyway := info
-	anyway.AnyFirmware = true
-	if _, err := plan.Restore(fitted, choices, here, anyway); err != nil {
+	if _, err := plan.Restore(fitted, choices, m, info); err != nil {
 		t.Fatal(err)
 	}
 }

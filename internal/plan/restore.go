@@ -23,9 +23,6 @@ type Info struct {
 	Entries int64         // paths in the backup
 	Content machine.Bytes // bytes of content to unpack
 	Clone   *CloneWishes  // not nil: this becomes another machine
-	// AnyFirmware accepts a machine that was started by other firmware than
-	// the recorded one (BIOS or UEFI).
-	AnyFirmware bool
 }
 
 // Restore makes the plan that turns the disks of fitted (see fit.Onto) into
@@ -33,7 +30,7 @@ type Info struct {
 // is what will be lost. The error is of kind fail.Unsupported where the result
 // could not start here.
 func Restore(fitted machine.Machine, choices []Choice, here machine.Machine, info Info) (Plan, error) {
-	if err := firmwareFits(fitted, here, info); err != nil {
+	if err := firmwareFits(fitted, here); err != nil {
 		return Plan{}, err
 	}
 	b := builder{p: Plan{Version: Version, Backup: info.Backup, Host: info.Host, Clone: info.Clone != nil, Target: fitted, Choices: choices}}
@@ -52,9 +49,9 @@ func Restore(fitted machine.Machine, choices []Choice, here machine.Machine, inf
 }
 
 // firmwareFits refuses a machine whose firmware cannot start the result.
-func firmwareFits(fitted, here machine.Machine, info Info) error {
+func firmwareFits(fitted, here machine.Machine) error {
 	was, is := fitted.Firmware.Kind, here.Firmware.Kind
-	if was == "" || is == "" || was == is || fitted.BootLoader.Kind == machine.NoBootLoader || info.AnyFirmware {
+	if was == "" || is == "" || was == is || fitted.BootLoader.Kind == machine.NoBootLoader {
 		return nil
 	}
 	return fail.Hint(fail.New(fail.Unsupported, "the recorded machine starts by %s, and this one was started by %s", was, is),

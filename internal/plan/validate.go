@@ -20,7 +20,7 @@ func Validate(p Plan) error {
 		return err
 	}
 	if p.Scope == nil && p.Target.MountAt("/") == nil {
-		return noRoot()
+		return fail.New(fail.Refused, "no root file system is recorded")
 	}
 	if p.Scope != nil && !p.Scope.valid(p.Target) {
 		return fail.New(fail.Refused, "the plan is for %s, and mounts something else", p.Scope.Text())
@@ -84,19 +84,6 @@ func (w CloneWishes) Validate() error {
 	}
 	return nil
 }
-
-// ValidateTarget checks the machine that a plan for all of it is to make.
-func ValidateTarget(m machine.Machine) error {
-	if err := validLayout(m); err != nil {
-		return err
-	}
-	if m.MountAt("/") == nil {
-		return noRoot()
-	}
-	return nil
-}
-
-func noRoot() error { return fail.New(fail.Refused, "no root file system is recorded") }
 
 // validLayout checks that everything lies on something, and fits there.
 func validLayout(m machine.Machine) error {

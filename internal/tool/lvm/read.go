@@ -81,18 +81,6 @@ func Read(ctx context.Context, r system.Runner) (Report, error) {
 	return build(vgs, pvs, lvs)
 }
 
-// Parse reads the JSON of vgs, pvs and lvs --segments.
-func Parse(vgs, pvs, lvs []byte) (Report, error) {
-	var all [3][]map[string]string
-	for i, b := range [][]byte{vgs, pvs, lvs} {
-		var err error
-		if all[i], err = rows(b); err != nil {
-			return Report{}, err
-		}
-	}
-	return build(all[0], all[1], all[2])
-}
-
 // rows takes the lines out of {"report":[{"vg":[{...}]}]}, whatever the
 // inner list is called.
 func rows(b []byte) ([]map[string]string, error) {

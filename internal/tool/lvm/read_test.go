@@ -15,8 +15,20 @@ func capture(t *testing.T, name string) []byte {
 	return b
 }
 
+// parse is Read without lvm(8): from the JSON of vgs, pvs and lvs --segments.
+func parse(vgs, pvs, lvs []byte) (Report, error) {
+	var all [3][]map[string]string
+	for i, b := range [][]byte{vgs, pvs, lvs} {
+		var err error
+		if all[i], err = rows(b); err != nil {
+			return Report{}, err
+		}
+	}
+	return build(all[0], all[1], all[2])
+}
+
 func TestParseCapture(t *testing.T) {
-	rep, err := Parse(capture(t, "vgs.json"), capture(t, "pvs.json"), capture(t, "lvs.json"))
+	rep, err := parse(capture(t, "vgs.json"), capture(t, "pvs.json"), capture(t, "lvs.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,11 +61,11 @@ func TestParseCapture(t *testing.T) {
 
 func TestParseRefuses(t *testing.T) {
 	empty := []byte(`{"report":[{}]}`)
-	if _, err := Parse(empty, empty, empty); err != nil {
+	if _, err := parse(empty, empty, empty); err != nil {
 		t.Errorf("no volume group at all: %v", err)
 	}
 	for _, bad := range []string{`{`, `{"report":[{"vg":[{"vg_name":"a","vg_extent_size":"4.00m","vg_size":"1"}]}]}`} {
-		if _, err := Parse([]byte(bad), empty, empty); err == nil {
+		if _, err := parse([]byte(bad), empty, empty); err == nil {
 			t.Errorf("%s was understood", bad)
 		}
 	}
