@@ -2,6 +2,7 @@ package cli
 
 import (
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -9,6 +10,7 @@ import (
 	"github.com/mkcdrec/mkcdrec/internal/doctor"
 	"github.com/mkcdrec/mkcdrec/internal/fail"
 	"github.com/mkcdrec/mkcdrec/internal/inspect"
+	"github.com/mkcdrec/mkcdrec/internal/machine"
 	"github.com/mkcdrec/mkcdrec/internal/ui"
 	"github.com/mkcdrec/mkcdrec/internal/wording"
 )
@@ -37,7 +39,11 @@ nothing. Exit code 1 if something is missing that is needed.`,
 				out = a.settings.ImageDir
 			}
 			tools, planErr := restoreTools(m)
-			checks := doctor.Run(cmd.Context(), doctor.Options{Runner: a.host, Machine: m, Destination: out, WorkDir: a.settings.WorkDir, Programs: a.settings.Rescue.Programs, RestoreTools: tools, Kernel: a.settings.Rescue.Kernel})
+			o, err := a.doctorOptions(m, tools, out)
+			if err != nil {
+				return err
+			}
+			checks := doctor.Run(cmd.Context(), o)
 			if packages {
 				a.ui.Say("%s", strings.Join(doctor.Packages(checks), " "))
 				a.ui.Event("packages", map[string]any{"packages": doctor.Packages(checks)})
@@ -52,6 +58,24 @@ nothing. Exit code 1 if something is missing that is needed.`,
 	c.Flags().BoolVar(&packages, "packages", false, "print only the packages to install, on one line")
 	c.Flags().StringVar(&out, "out", "", "`DIR` where the image will go, for the check of its space")
 	return c
+}
+
+// doctorOptions takes from the settings what backup and rescue take from them.
+func (a *app) doctorOptions(m machine.Machine, tools []string, out string) (doctor.Options, error) {
+	set := a.settings
+	o := doctor.Options{
+		Runner: a.host, Machine: m, Destination: out, WorkDir: set.WorkDir, Exclude: set.Exclude,
+		Programs: slices.Clone(set.Rescue.Programs), RestoreTools: tools, Kernel: set.Rescue.Kernel,
+	}
+	if set.Rescue.ConsoleLogin {
+		o.Programs = append(o.Programs, "sulogin")
+	}
+	if set.BackupTo == "" {
+		return o, nil
+	}
+	var err error
+	o.BackupTo, err = localPath(set.BackupTo)
+	return o, err
 }
 
 func (a *app) showChecks(checks []doctor.Check) error {

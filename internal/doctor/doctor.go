@@ -50,7 +50,9 @@ type Options struct {
 	Root        string // "": /
 	Machine     machine.Machine
 	Destination string   // where the image will go
+	BackupTo    string   // directory where the backup goes; "": into the image
 	WorkDir     string   // where temporary files go
+	Exclude     []string // patterns and names of findings from the settings
 	Kernel      string   // wish from the settings
 	Programs    []string // further programs from the settings
 	// RestoreTools are the programs that restoring this machine calls (restore.Tools).
@@ -72,7 +74,7 @@ func Run(ctx context.Context, o Options) []Check {
 	e := &environment{Options: o, family: rescue.FamilyAt(o.Root)}
 	var all []Check
 	for _, checks := range []func(context.Context, *environment) []Check{
-		host, kernel, programs, fileSystems, findings, bootLoaders, memory, space,
+		host, kernel, programs, fileSystems, network, findings, bootLoaders, memory, space,
 	} {
 		all = append(all, checks(ctx, e)...)
 	}

@@ -101,6 +101,100 @@ func TestShimIsNotInstalledOverABootEntry(t *testing.T) {
 	}
 }
 
+// backup refuses what cannot be rebuilt unless the settings leave it out by
+// name: so does doctor.
+func TestFindingsAreNeededUnlessExcluded(t *testing.T) {
+	m := machinetest.Get("uefi-plain")
+	m.Findings = []machine.Finding{{Name: "luks:secret", What: "an encrypted volume", Blocking: true}, {Name: "esp", What: "a note"}}
+	for exclude, needed := range map[string]bool{"/tmp/*": true, "luks:secret": false} {
+		checks := Run(t.Context(), Options{Runner: &system.Recorder{}, Root: t.TempDir(), Machine: m, Exclude: []string{exclude}})
+		c := named(t, checks, "can be rebuilt: luks:secret")
+		if c.Needed != needed || c.Status != NotFound {
+			t.Errorf("excluded %s: %+v", exclude, c)
+		}
+		if slices.ContainsFunc(checks, func(c Check) bool { return c.Name == "can be rebuilt: esp" }) {
+			t.Error("a note is a check")
+		}
+	}
+}
+
+func named(t *testing.T, checks []Check, name string) Check {
+	t.Helper()
+	i := slices.IndexFunc(checks, func(c Check) bool { return c.Name == name })
+	if i < 0 {
+		t.Fatalf("no check %q", name)
+	}
+	return checks[i]
+}
+
+// What makes a file system again has its line in rescue's table, and its
+// package from there.
+func TestMakersAreInTheTable(t *testing.T) {
+	table := rescue.Table()
+	for kind, names := range makers {
+		for _, n := range names {
+			i := slices.IndexFunc(table, func(p rescue.Program) bool { return p.Name == n })
+			if i < 0 {
+				t.Fatalf("%s: %s is not in the table", kind, n)
+			}
+			for _, family := range []rescue.Family{rescue.Debian, rescue.Fedora, rescue.SUSE, rescue.Arch} {
+				e := environment{Options: Options{Root: t.TempDir()}, family: family}
+				if c := e.tools(string(kind), "", true, []string{n}); !slices.Equal(c.Packages, []string{table[i].Package(family)}) {
+					t.Errorf("%s on %s: packages %v", n, family, c.Packages)
+				}
+			}
+		}
+	}
+}
+
+// A network file system in use needs its program, which the medium can do without.
+func TestNetworkFileSystemsInUse(t *testing.T) {
+	root := t.TempDir()
+	for name, text := range map[string]string{
+		"proc/self/mountinfo": "1 0 8:1 / / rw - ext4 /dev/sda1 rw\n2 1 0:50 / /nas rw - nfs4 nas:/x rw\n3 1 0:51 / /nas2 rw - nfs4 nas:/y rw\n" +
+			"4 1 0:52 / /win rw - cifs //win/x rw\n5 1 0:53 / /ceph rw - ceph mon:/ rw\n",
+		"etc/os-release":     "ID=fedora\n",
+		"usr/bin/mount.cifs": "#!/bin/sh\n",
+	} {
+		p := filepath.Join(root, name)
+		if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(p, []byte(text), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	checks := Run(t.Context(), Options{Runner: &system.Recorder{}, Root: root, Machine: machinetest.Get("uefi-plain")})
+	if c := named(t, checks, "tools for nfs4"); c.Status != NotFound || c.Needed || !slices.Equal(c.Packages, []string{"nfs-utils"}) {
+		t.Errorf("nfs4: %+v", c)
+	}
+	if c := named(t, checks, "tools for cifs"); c.Status != Found || c.Needed {
+		t.Errorf("cifs: %+v", c)
+	}
+	if c := named(t, checks, "tools for ceph"); c.Status != NotFound || c.Needed || !strings.Contains(c.Detail, "rescue.programs") {
+		t.Errorf("ceph: %+v", c)
+	}
+}
+
+// A backup beside the image takes the space of its own place.
+func TestSpaceOfBackupTo(t *testing.T) {
+	m := machinetest.Get("uefi-plain")
+	m.FileSystems[0].Used = 1 << 60 // more than there is anywhere
+	dir := t.TempDir()
+	o := Options{Runner: &system.Recorder{}, Root: t.TempDir(), Machine: m, Destination: dir, WorkDir: dir}
+	if c := named(t, Run(t.Context(), o), "space for the image"); c.Status != NotFound {
+		t.Errorf("the backup in the image: %+v", c)
+	}
+	o.BackupTo = dir
+	checks := Run(t.Context(), o)
+	if c := named(t, checks, "space for the backup"); c.Status != NotFound || !strings.Contains(c.Detail, dir) {
+		t.Errorf("the backup beside the image: %+v", c)
+	}
+	if c := named(t, checks, "space for the image"); !strings.Contains(c.Detail, "about "+machine.Human(mediumSize)+" expected") {
+		t.Errorf("the image without the backup: %+v", c)
+	}
+}
+
 func TestFindingsAreNamed(t *testing.T) {
 	m := machinetest.Get("uefi-plain")
 	m.Findings = []machine.Finding{{Name: "zfs:tank", What: "a ZFS pool", Todo: "use zfs send", Blocking: true}}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/mkcdrec/mkcdrec/internal/machine"
@@ -80,13 +81,19 @@ func initramfsSupport(e *environment, k rescue.Kernel) Check {
 	return c
 }
 
-// findings checks that everything seen on this machine can be rebuilt.
+// findings checks that everything seen on this machine can be rebuilt. The
+// backup refuses what cannot, unless the settings leave it out by name.
 func findings(_ context.Context, e *environment) []Check {
 	var all []Check
 	for _, f := range e.Machine.Findings {
-		if f.Blocking {
-			all = append(all, Check{Name: "can be rebuilt: " + f.Name, Status: NotFound, Detail: f.What + "; " + f.Todo})
+		if !f.Blocking {
+			continue
 		}
+		c := Check{Name: "can be rebuilt: " + f.Name, Status: NotFound, Needed: true, Detail: f.What + "; " + f.Todo}
+		if slices.Contains(e.Exclude, f.Name) {
+			c.Needed, c.Detail = false, "left out of the backup by name (settings: exclude): "+f.What
+		}
+		all = append(all, c)
 	}
 	if len(all) == 0 {
 		all = append(all, Check{Name: "all storage can be rebuilt", Status: passed(len(e.Machine.FileSystems) > 0),

@@ -3,8 +3,12 @@ package doctor
 import (
 	"context"
 	"fmt"
+	"os"
+	"path"
 	"slices"
 	"strings"
+
+	"github.com/moby/sys/mountinfo"
 
 	"github.com/mkcdrec/mkcdrec/internal/machine"
 	"github.com/mkcdrec/mkcdrec/internal/rescue"
@@ -59,18 +63,16 @@ func found(ok bool) Status {
 	return NotFound
 }
 
-// makers are the programs that make and check a file system of a kind, with
-// their package by family (Debian's name where it is not named).
-var makers = map[machine.FSKind]struct {
-	programs []string
-	pkg      map[rescue.Family]string
-}{
-	"ext2":  {[]string{"mke2fs", "e2fsck", "tune2fs"}, map[rescue.Family]string{rescue.Debian: "e2fsprogs"}},
-	"ext3":  {[]string{"mke2fs", "e2fsck", "tune2fs"}, map[rescue.Family]string{rescue.Debian: "e2fsprogs"}},
-	"ext4":  {[]string{"mke2fs", "e2fsck", "tune2fs"}, map[rescue.Family]string{rescue.Debian: "e2fsprogs"}},
-	"xfs":   {[]string{"mkfs.xfs", "xfs_repair"}, map[rescue.Family]string{rescue.Debian: "xfsprogs"}},
-	"btrfs": {[]string{"mkfs.btrfs", "btrfs"}, map[rescue.Family]string{rescue.Debian: "btrfs-progs", rescue.SUSE: "btrfsprogs"}},
-	"vfat":  {[]string{"mkfs.vfat", "fsck.vfat"}, map[rescue.Family]string{rescue.Debian: "dosfstools"}},
+// ext are the programs of the ext family.
+var ext = []string{"mke2fs", "e2fsck", "tune2fs"}
+
+// makers are the programs that make and check a file system of a kind; their
+// packages are in rescue's table.
+var makers = map[machine.FSKind][]string{
+	"ext2": ext, "ext3": ext, "ext4": ext,
+	"xfs":   {"mkfs.xfs", "xfs_repair"},
+	"btrfs": {"mkfs.btrfs", "btrfs"},
+	"vfat":  {"mkfs.vfat", "fsck.vfat"},
 }
 
 // fileSystems checks that every mounted kind can be made again.
@@ -82,28 +84,70 @@ func fileSystems(_ context.Context, e *environment) []Check {
 		}
 	}
 	var all []Check
-	add := func(what string, names []string, pkgs map[rescue.Family]string) {
-		c := Check{Name: "tools for " + what, Status: Found, Needed: true, Detail: strings.Join(names, ", ")}
-		for _, n := range names {
-			if _, ok := rescue.Find(e.Root, rescue.Program{Name: n}); !ok {
-				p := pkgs[e.family]
-				if p == "" {
-					p = pkgs[rescue.Debian]
-				}
-				c.Status, c.Packages, c.Detail = NotFound, []string{p}, fmt.Sprintf("%s is needed to make it again; install %s", n, p)
-			}
-		}
-		all = append(all, c)
-	}
 	for _, k := range kinds {
-		if m, ok := makers[k]; ok {
-			add(string(k), m.programs, m.pkg)
+		if names, ok := makers[k]; ok {
+			all = append(all, e.tools(string(k), "to make it again", true, names))
 		} else {
 			all = append(all, Check{Name: "tools for " + string(k), Status: NotFound, Detail: "this version cannot make it again"})
 		}
 	}
 	if len(e.Machine.VolumeGroups) > 0 {
-		add("LVM", []string{"lvm"}, map[rescue.Family]string{rescue.Debian: "lvm2"})
+		all = append(all, e.tools("LVM", "to make it again", true, []string{"lvm"}))
 	}
 	return all
+}
+
+// mounters are the programs that mount a kind of network file system.
+var mounters = map[string][]string{
+	"nfs": {"mount.nfs"}, "nfs4": {"mount.nfs4"}, "cifs": {"mount.cifs"}, "smb3": {"mount.cifs"}, "fuse.sshfs": {"sshfs", "fusermount3"},
+	"ceph": {"mount.ceph"}, "fuse.glusterfs": {"mount.glusterfs"}, "lustre": {"mount.lustre"}, "beegfs": {"mount.beegfs"}, "ocfs2": {"mount.ocfs2"}, "gfs2": {"mount.gfs2"},
+}
+
+// network checks that the network file systems in use could be mounted in the
+// rescue system: a backup may lie there.
+func network(_ context.Context, e *environment) []Check {
+	f, err := os.Open(e.path("/proc/self/mountinfo"))
+	if err != nil {
+		return nil // findings says that / is on no disk
+	}
+	defer f.Close()
+	mounts, err := mountinfo.GetMountsFromReader(f, nil)
+	if err != nil {
+		return []Check{{Name: "tools for network file systems", Status: NotFound, Detail: fmt.Sprintf("the mount table cannot be read: %v", err)}}
+	}
+	var kinds []string
+	for _, m := range mounts {
+		if mounters[m.FSType] != nil && !slices.Contains(kinds, m.FSType) {
+			kinds = append(kinds, m.FSType)
+		}
+	}
+	slices.Sort(kinds)
+	var all []Check
+	for _, k := range kinds {
+		all = append(all, e.tools(k, "to mount it in the rescue system", false, mounters[k]))
+	}
+	return all
+}
+
+// tools checks for programs by their rows in rescue's table, which names their
+// packages. What has no row is on the medium only if the settings name it.
+func (e *environment) tools(what, purpose string, needed bool, names []string) Check {
+	c := Check{Name: "tools for " + what, Status: Found, Needed: needed, Detail: strings.Join(names, ", ")}
+	table := rescue.TableFor(e.RestoreTools, e.Programs)
+	for _, n := range names {
+		i := slices.IndexFunc(table, func(p rescue.Program) bool { return path.Base(p.Name) == n })
+		if i < 0 {
+			c.Status, c.Detail = NotFound, fmt.Sprintf("%s is needed %s; name it in the settings (rescue.programs)", n, purpose)
+			continue
+		}
+		if _, ok := rescue.Find(e.Root, table[i]); ok {
+			continue
+		}
+		c.Status, c.Detail = NotFound, fmt.Sprintf("%s is needed %s", n, purpose)
+		if p := table[i].Package(e.family); p != "" {
+			c.Packages = append(c.Packages, p)
+			c.Detail += "; install " + p
+		}
+	}
+	return c
 }

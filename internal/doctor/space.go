@@ -13,7 +13,7 @@ import (
 // mediumSize is the most that a medium takes without its backup.
 const mediumSize = machine.Bytes(200 << 20)
 
-// space checks the destination and the work directory. How well the backup
+// space checks the destinations and the work directory. How well the backup
 // compresses is not known before: half of what is used is expected, and a
 // destination with less than that is named, not refused.
 func space(_ context.Context, e *environment) []Check {
@@ -21,15 +21,23 @@ func space(_ context.Context, e *environment) []Check {
 	for _, f := range e.Machine.FileSystems {
 		used += f.Used
 	}
+	image, store := mediumSize+used/2, machine.Bytes(0)
+	if e.BackupTo != "" {
+		image, store = mediumSize, used/2
+	}
 	var all []Check
 	for _, p := range []struct {
 		name, dir string
 		least     machine.Bytes
 		needed    bool
 	}{
-		{"space for the image", e.Destination, mediumSize + used/2, false},
+		{"space for the image", e.Destination, image, false},
+		{"space for the backup", e.BackupTo, store, false},
 		{"space for temporary files", e.WorkDir, 3 * mediumSize, true},
 	} {
+		if p.dir == "" && p.name == "space for the backup" {
+			continue // it goes into the image
+		}
 		if p.dir == "" {
 			all = append(all, Check{Name: p.name, Status: NotApplicable})
 			continue
