@@ -57,7 +57,7 @@ type Progress struct {
 	Path  string
 	Paths int64
 	Bytes int64 // content read
-	Total int64 // bytes used on the file systems when they were recorded; an estimate
+	Total int64 // bytes used on the file systems when they were recorded, an estimate; 0: not known, as with Only
 }
 
 // Result says what was backed up. Warnings in the manifest mean that the
@@ -174,14 +174,21 @@ func writeArchive(ctx context.Context, opt Options) (*archive.Manifest, error) {
 func fillArchive(ctx context.Context, opt Options, w *archive.Writer) (*archive.Manifest, error) {
 	walk := walkOptions(opt)
 	var paths, files int64
-	total := used(opt.Machine)
+	var total int64
+	if newOnly(opt.Only) == nil { // nobody has counted what lies below a few paths
+		total = used(opt.Machine)
+	}
 	walk.OnAdd = func(e *archive.Entry, done int64) {
 		paths++
 		if e.Kind != archive.Dir && e.Kind != archive.Subvolume && e.Kind != archive.Socket && !e.Unreadable {
 			files++
 		}
 		if opt.OnProgress != nil {
-			opt.OnProgress(Progress{Path: e.Name, Paths: paths, Bytes: done, Total: max(total, done)})
+			p := Progress{Path: e.Name, Paths: paths, Bytes: done}
+			if total > 0 {
+				p.Total = max(total, done)
+			}
+			opt.OnProgress(p)
 		}
 	}
 	if err := Walk(ctx, w, walk); err != nil {

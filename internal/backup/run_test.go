@@ -389,6 +389,29 @@ var/cache/apt/x.tmp var/keep var/log.tmp home/u/node_modules/x/f home/u/keep 'od
 	}
 }
 
+// What lies on the file systems is no measure for a few paths of them.
+func TestTotalIsThatOfTheWholeMachine(t *testing.T) {
+	root := t.TempDir()
+	testtree.Shell(t, `cd "$1"; mkdir etc; echo >etc/file`, root)
+	m := &machine.Machine{Mounts: []machine.Mount{{Target: "/", On: "disk:vda"}}, FileSystems: []machine.FileSystem{{On: "disk:vda", Used: 1 << 30}}}
+	for _, c := range []struct {
+		only  []string
+		total int64
+	}{{nil, 1 << 30}, {[]string{"/"}, 1 << 30}, {[]string{"/etc"}, 0}} {
+		opt := options(t, root, t.TempDir(), "one")
+		opt.Machine, opt.Only = m, c.only
+		calls := 0
+		opt.OnProgress = func(p backup.Progress) {
+			if calls++; p.Total != c.total {
+				t.Errorf("only %q: a total of %d, want %d", c.only, p.Total, c.total)
+			}
+		}
+		if _, err := backup.Run(context.Background(), opt); err != nil || calls == 0 {
+			t.Errorf("only %q: %d calls, %v", c.only, calls, err)
+		}
+	}
+}
+
 // Directories alone are no backup: something was written wrong.
 func TestBackupWithoutAFileFails(t *testing.T) {
 	root, store := t.TempDir(), t.TempDir()

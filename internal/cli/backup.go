@@ -129,6 +129,9 @@ func (j *job) show() (done bool, err error) {
 		total += fs.Used
 		j.ui.Say("      %-24s %-6s %10s used  %s", mt.Target, fs.Kind, ui.Size(int64(fs.Used)), mt.On)
 	}
+	if len(j.f.only) > 0 {
+		j.ui.Say("    of them only: %s", strings.Join(j.f.only, ", "))
+	}
 	for _, s := range j.snapshots {
 		j.ui.Say("    left out: %s", s)
 	}

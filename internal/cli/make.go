@@ -204,16 +204,23 @@ func (j *job) cleanUp() {
 	}
 }
 
+// rescueOptions are what the settings and this job say of the rescue system.
+func (j *job) rescueOptions(stage func(stage string, done, total int)) rescue.Options {
+	set := j.settings.Rescue
+	return rescue.Options{
+		Kernel: set.Kernel, Modules: rescue.ModuleSet(set.Modules), ExtraModules: set.ExtraModules, ExcludeModules: set.ExcludeModules,
+		Programs: set.Programs, RestoreTools: j.tools, Files: set.Files, ManualPages: set.ManualPages, PrivateKeys: set.PrivateKeys,
+		Identity: j.identity, WorkDir: j.work, Progress: stage, OwnPages: manualPages,
+	}
+}
+
 // beginMedium builds the rescue system and begins the image with it.
 func (j *job) beginMedium(ctx context.Context) (*medium.Writer, error) {
 	j.ui.Step("Building the rescue system")
 	begun := time.Now()
-	set := j.settings.Rescue
-	res, err := rescue.Build(ctx, j.host, j.m, rescue.Options{
-		Kernel: set.Kernel, Modules: rescue.ModuleSet(set.Modules), ExtraModules: set.ExtraModules, ExcludeModules: set.ExcludeModules,
-		Programs: set.Programs, RestoreTools: j.tools, Files: set.Files, ManualPages: set.ManualPages, PrivateKeys: set.PrivateKeys,
-		Identity: j.identity, WorkDir: j.work,
-	})
+	pr := j.ui.Progress("rescue system")
+	res, err := rescue.Build(ctx, j.host, j.m, j.rescueOptions(pr.Stage))
+	pr.Done()
 	if err != nil {
 		return nil, err
 	}
@@ -223,7 +230,7 @@ func (j *job) beginMedium(ctx context.Context) (*medium.Writer, error) {
 	j.ui.Say("    kernel %s, %s, %s: %s, needs %s of memory (%s)", res.KernelVersion, wording.Count(len(res.Programs), "program"), wording.Count(res.Modules, "module"),
 		ui.Size(int64(res.Size)), ui.Size(int64(res.MemoryNeeded)), ui.Duration(time.Since(begun)))
 	j.ui.Event("rescue", map[string]any{"kernel": res.KernelVersion, "size": res.Size, "memory_needed": res.MemoryNeeded, "programs": len(res.Programs), "modules": res.Modules, "warnings": res.Warnings})
-	if limit, err := config.ParseSize(set.Memory); set.Memory != "" && err == nil && int64(res.MemoryNeeded) > limit {
+	if limit, err := config.ParseSize(j.settings.Rescue.Memory); j.settings.Rescue.Memory != "" && err == nil && int64(res.MemoryNeeded) > limit {
 		return nil, fail.Hint(fail.New(fail.Failed, "the rescue system needs %s of memory, more than rescue.memory allows", ui.Size(int64(res.MemoryNeeded))), `fewer modules: rescue.modules = "host"`)
 	}
 	loaders, err := medium.FindLoaders(ctx, j.host, "/", medium.Label(j.identity.MediumID))

@@ -78,3 +78,14 @@ func TestMachineThatCannotBePlannedFor(t *testing.T) {
 		}
 	}
 }
+
+// The build of the rescue system shows its stages: it can take a minute.
+func TestBuildShowsItsStages(t *testing.T) {
+	var out bytes.Buffer
+	j := &job{app: &app{ui: &ui.Printer{Out: &out, Err: &out, Now: time.Now}}, tools: []string{"sfdisk"}}
+	o := j.rescueOptions(j.ui.Progress("rescue system").Stage)
+	o.Progress("trying programs", 12, 250)
+	if !strings.Contains(out.String(), "trying programs 12/250") || !slices.Equal(o.RestoreTools, j.tools) {
+		t.Errorf("%q", out.String())
+	}
+}

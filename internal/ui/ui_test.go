@@ -49,8 +49,55 @@ func TestLine(t *testing.T) {
 	if l := Line("x", 2<<30, 1<<30, 0, time.Second, 80); !strings.Contains(l, "99%") {
 		t.Errorf("an exceeded estimate shows %q", l)
 	}
+	// Where it is narrow, the bar goes first; percentage and remaining time stay.
+	for width, want := range map[int]string{
+		0:   "backup  [####----------------]  24%  115 GiB  1234567 files  32.7 MiB/s  about 3 h 06 min left",
+		100: "backup  [####----------------]  24%  115 GiB  1234567 files  32.7 MiB/s  about 3 h 06 min left",
+		86:  "backup  [##--------]  24%  115 GiB  1234567 files  32.7 MiB/s  about 3 h 06 min left",
+		80:  "backup  24%  115 GiB  1234567 files  32.7 MiB/s  about 3 h 06 min left",
+		70:  "backup  24%  115 GiB  32.7 MiB/s  about 3 h 06 min left",
+		50:  "backup  24%  115 GiB  about 3 h 06 min left",
+		40:  "backup  24%  about 3 h 06 min left",
+		30:  "24%  about 3 h 06 min left",
+	} {
+		got := Line("backup", 115<<30, 472<<30, 1234567, time.Hour, width)
+		if got != want || width > 0 && len(got) >= width {
+			t.Errorf("%d columns:\n%q, want\n%q", width, got, want)
+		}
+	}
+	if l := Line("backup", 115<<30, 0, 12, time.Hour, 80); l != "backup  115 GiB  12 files  32.7 MiB/s" {
+		t.Errorf("without a total: %q", l)
+	}
 	if l := Line(strings.Repeat("x", 200), 1, 1, 1, 1, 40); len(l) >= 40 {
 		t.Errorf("%d columns", len(l))
+	}
+}
+
+// A stage that has begun is always shown, its count now and then; nothing of it
+// stays on a terminal.
+func TestStage(t *testing.T) {
+	now := time.Unix(0, 0)
+	run := func(p *Printer) string {
+		var out bytes.Buffer
+		p.Out, p.Err, p.Now, p.Width = &out, &out, func() time.Time { return now }, 80
+		pr := p.Progress("rescue system")
+		pr.Stage("modules", 0, 0)
+		for i := range 100 {
+			pr.Stage("trying programs", i+1, 100)
+		}
+		pr.Stage("packing", 0, 0)
+		pr.Done()
+		return out.String()
+	}
+	if got, want := run(&Printer{}), "    rescue system: modules\n    rescue system: trying programs 1/100\n    rescue system: packing\n"; got != want {
+		t.Errorf("plain: %q, want %q", got, want)
+	}
+	const redraw = "\r\x1b[K"
+	if got, want := run(&Printer{Terminal: true}), redraw+"rescue system: modules"+redraw+"rescue system: trying programs 1/100"+redraw+"rescue system: packing"+redraw; got != want {
+		t.Errorf("terminal: %q, want %q", got, want)
+	}
+	if got := run(&Printer{JSON: true}); strings.Count(got, "\n") != 3 || !strings.Contains(got, `"stage":"packing"`) {
+		t.Errorf("JSON: %s", got)
 	}
 }
 
