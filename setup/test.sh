@@ -8,7 +8,7 @@ command -v apt-get >/dev/null || { echo "error: the tests run on Debian" >&2; ex
 install_missing 'the tests' \
 	qemu-system-x86 qemu-utils ovmf seabios \
 	xorriso genisoimage mtools gdisk fdisk parted dosfstools \
-	grub-pc-bin grub-efi-amd64-bin grub-efi-amd64-signed shim-signed linux-image-amd64 memtest86+ \
+	grub-pc-bin grub-efi-amd64-bin grub-efi-amd64-signed shim-signed linux-image-amd64 memtest86+ syslinux-common \
 	mmdebstrap debian-archive-keyring \
 	e2fsprogs xfsprogs btrfs-progs lvm2 mdadm cryptsetup-bin \
 	attr acl libcap2-bin zstd cpio libarchive-tools tar rsync \

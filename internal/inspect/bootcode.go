@@ -2,6 +2,8 @@ package inspect
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"fmt"
 	"io"
 	"os"
 	"slices"
@@ -28,11 +30,9 @@ const (
 	sectorSize = 512
 )
 
-// partedCode is the MBR code of libparted, which "mklabel msdos" writes
-// (libparted/labels/dos.c). It starts the active partition.
-var partedCode = []byte("\xfa\xb8\x00\x10\x8e\xd0\xbc\x00\xb0\xb8\x00\x00\x8e\xd8\x8e\xc0\xfb\xbe\x00\x7c\xbf\x00\x06\xb9\x00\x02\xf3\xa4\xea\x21\x06\x00" +
-	"\x00\xbe\xbe\x07\x38\x04\x75\x0b\x83\xc6\x10\x81\xfe\xfe\x07\x75\xf3\xeb\x16\xb4\x02\xb0\x01\xbb\x00\x7c\xb2\x80\x8a\x74\x01\x8b" +
-	"\x4c\x02\xcd\x13\xea\x00\x7c\x00\x00\xeb\xfe")
+// partedCode is the SHA-256 of the MBR code of libparted, without the zeros at
+// its end, which "mklabel msdos" writes. It starts the active partition.
+const partedCode = "7e015c5b4ecfc3b48686e289fb35445fc0c8726af061efcad746068278bd6e30"
 
 // genericWords are the messages, all of one row, by which other generic code
 // is known: mbr.bin and gptmbr.bin of SYSLINUX, the MBR of DOS and Windows.
@@ -59,7 +59,7 @@ func codeOf(sector []byte) (bootCode, string) {
 		return noCode, ""
 	case bytes.Contains(code, []byte("This is not a bootable disk")): // the message of mkfs.fat
 		return noCode, ""
-	case bytes.Equal(bytes.TrimRight(code, "\x00"), partedCode):
+	case fmt.Sprintf("%x", sha256.Sum256(bytes.TrimRight(code, "\x00"))) == partedCode:
 		return genericCode, ""
 	}
 	for _, words := range genericWords {

@@ -1,36 +1,63 @@
 package inspect
 
 import (
+	"errors"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/mkcdrec/mkcdrec/internal/machine"
 )
 
-// bootSector is a sector with real boot code (testdata/bootcode/README.md), or
-// with the words of a loader that no distribution has any more.
+// bootSector is a sector with the boot code of a program that is installed
+// here, or with the words by which code is known.
 func bootSector(t *testing.T, name string) string {
 	t.Helper()
 	code := map[string]string{
-		"":        "",
-		"lilo":    "\xfa\xeb\x21\x01\xb4\x01LILO",
-		"windows": "\x33\xc0\x8e\xd0Invalid partition table\x00Error loading operating system\x00Missing operating system\x00",
-		"mkfs":    "\xeb\x58\x90mkfs.fat\x00\x00This is not a bootable disk.",
-		"foreign": "\xeb\x3c\x90 something of somebody's own",
+		"":         "",
+		"lilo":     "\xfa\xeb\x21\x01\xb4\x01LILO",
+		"windows":  "\x33\xc0\x8e\xd0Invalid partition table\x00Error loading operating system\x00Missing operating system\x00",
+		"mkfs":     "\xeb\x58\x90mkfs.fat\x00\x00This is not a bootable disk.",
+		"extlinux": "\xeb\x58\x90EXTLINUX",
+		"foreign":  "\xeb\x3c\x90 something of somebody's own",
+	}
+	installed := map[string]struct{ path, pkg string }{
+		"GRUB's boot.img": {"/usr/lib/grub/i386-pc/boot.img", "grub-pc-bin"},
+		"mbr.bin":         {"/usr/lib/syslinux/mbr/mbr.bin", "syslinux-common"},
+		"gptmbr.bin":      {"/usr/lib/syslinux/mbr/gptmbr.bin", "syslinux-common"},
 	}
 	s, ok := code[name]
 	if !ok {
-		b, err := os.ReadFile("testdata/bootcode/" + name)
+		path := installed[name].path
+		if name == "parted's" {
+			path = partedTable(t)
+		}
+		b, err := os.ReadFile(path)
 		if err != nil {
-			t.Fatal(err)
+			t.Skipf("needs %s (Debian: %s)", name, installed[name].pkg)
 		}
 		s = string(b)
 	}
-	if len(s) < 510 {
-		s += strings.Repeat("\x00", 510-len(s))
+	s += strings.Repeat("\x00", max(0, 440-len(s)))
+	return s[:440] + strings.Repeat("\x00", 70) + "\x55\xaa"
+}
+
+// partedTable is a file in which parted has made a partition table.
+func partedTable(t *testing.T) string {
+	t.Helper()
+	if _, err := exec.LookPath("parted"); err != nil {
+		t.Skip("needs parted")
 	}
-	return s[:510] + "\x55\xaa"
+	file := filepath.Join(t.TempDir(), "disk")
+	if err := errors.Join(os.WriteFile(file, nil, 0o600), os.Truncate(file, 8<<20)); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("parted", "-s", file, "mklabel", "msdos").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return file
 }
 
 const oneActive = `{"partitiontable":{"label":"dos","id":"0x1","device":"/dev/sda","unit":"sectors","sectorsize":512,
@@ -46,19 +73,18 @@ func TestBIOSBootCode(t *testing.T) {
 		kind        machine.BootLoaderKind
 		finding     string
 	}{
-		"GRUB":                            {"grub-boot.img", "", "/boot/grub/grub.cfg", machine.GRUBBIOS, ""},
-		"GRUB without its files":          {"grub-boot.img", "", "", machine.OtherLoader, "boot-loader:sda!"},
+		"GRUB":                            {"GRUB's boot.img", "", "/boot/grub/grub.cfg", machine.GRUBBIOS, ""},
+		"GRUB without its files":          {"GRUB's boot.img", "", "", machine.OtherLoader, "boot-loader:sda!"},
 		"LILO":                            {"lilo", "", "", machine.OtherLoader, "boot-loader:sda!"},
-		"a menu in the MBR":               {"install-mbr.bin", "", "/boot/grub/grub.cfg", machine.OtherLoader, "boot-loader:sda!"},
 		"unknown":                         {"foreign", "", "", machine.OtherLoader, "boot-loader:sda!"},
-		"GRUB in the partition":           {"parted-mbr.bin", "grub-boot.img", "/boot/grub/grub.cfg", machine.OtherLoader, "boot-loader:sda!"},
+		"GRUB in the partition":           {"parted's", "GRUB's boot.img", "/boot/grub/grub.cfg", machine.OtherLoader, "boot-loader:sda!"},
 		"LILO in the partition":           {"windows", "lilo", "", machine.OtherLoader, "boot-loader:sda!"},
-		"EXTLINUX by mbr.bin":             {"syslinux-mbr.bin", "extlinux-vbr.bin", "", machine.OtherLoader, "boot-loader:sda!"},
-		"EXTLINUX with its configuration": {"syslinux-mbr.bin", "extlinux-vbr.bin", "/boot/extlinux/extlinux.conf", machine.EXTLINUX, "boot-loader:extlinux!"},
-		"EXTLINUX by gptmbr.bin":          {"syslinux-gptmbr.bin", "extlinux-vbr.bin", "", machine.OtherLoader, "boot-loader:sda!"},
-		"on the whole disk":               {"extlinux-vbr.bin", "-", "", machine.OtherLoader, "boot-loader:sda!"},
-		"parted's code leads to nothing":  {"parted-mbr.bin", "", "", none, "boot-loader"},
-		"mbr.bin leads to nothing":        {"syslinux-mbr.bin", "", "", none, "boot-loader"},
+		"EXTLINUX by mbr.bin":             {"mbr.bin", "extlinux", "", machine.OtherLoader, "boot-loader:sda!"},
+		"EXTLINUX with its configuration": {"mbr.bin", "extlinux", "/boot/extlinux/extlinux.conf", machine.EXTLINUX, "boot-loader:extlinux!"},
+		"EXTLINUX by gptmbr.bin":          {"gptmbr.bin", "extlinux", "", machine.OtherLoader, "boot-loader:sda!"},
+		"on the whole disk":               {"extlinux", "-", "", machine.OtherLoader, "boot-loader:sda!"},
+		"parted's code leads to nothing":  {"parted's", "", "", none, "boot-loader"},
+		"mbr.bin leads to nothing":        {"mbr.bin", "", "", none, "boot-loader"},
 		"the message of mkfs.fat":         {"windows", "mkfs", "", none, "boot-loader"},
 		"sfdisk's table":                  {"", "", "/boot/grub/grub.cfg", none, "boot-loader"},
 		"no table":                        {"", "-", "", none, "boot-loader"},
@@ -107,7 +133,7 @@ func TestGPTBootCode(t *testing.T) {
 		v.answer("sfdisk --json /dev/sda", `{"partitiontable":{"label":"gpt","id":"A","device":"/dev/sda","unit":"sectors","firstlba":34,"lastlba":9000,"sectorsize":512,
 "partitions":[{"node":"/dev/sda1","start":2048,"size":2048,"type":"0FC63DAF-8483-4772-8E79-3D69D8477DE4","uuid":"B"`+attrs+`}]}}`)
 		v.file("/proc/self/mountinfo", "1 0 8:1 / / rw - ext4 /dev/sda1 rw\n")
-		v.file("/dev/sda", bootSector(t, "syslinux-gptmbr.bin")+strings.Repeat("\x00", 2047*512)+bootSector(t, "extlinux-vbr.bin"))
+		v.file("/dev/sda", bootSector(t, "gptmbr.bin")+strings.Repeat("\x00", 2047*512)+bootSector(t, "extlinux"))
 		equal(t, "finding with "+attrs, strings.Join(loaderFindings(v.inspect()), " "), want)
 	}
 }
