@@ -196,7 +196,9 @@ func (j *job) intoStore(ctx context.Context) error {
 		return err
 	}
 	j.ui.Say("Backup: %s", filepath.Join(p, filepath.FromSlash(res.Prefix)))
-	if !j.f.noMedium {
+	if j.f.noMedium {
+		j.sayPartial()
+	} else {
 		w, err := j.beginMedium(ctx)
 		if err != nil {
 			return err

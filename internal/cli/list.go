@@ -2,6 +2,7 @@ package cli
 
 import (
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -39,7 +40,11 @@ func (a *app) listCommand() *cobra.Command {
 					continue
 				}
 				m := f.Manifest
-				a.ui.Say("%-28s %-16s %-20s %10s %10s %d", m.ID, m.Host, m.Begun.UTC().Format(time.DateTime), ui.Size(m.Counts.Content), ui.Size(m.Counts.Stored), m.Warned)
+				part := ""
+				if m.Partial() {
+					part = "  only " + strings.Join(m.Only, ", ")
+				}
+				a.ui.Say("%-28s %-16s %-20s %10s %10s %d%s", m.ID, m.Host, m.Begun.UTC().Format(time.DateTime), ui.Size(m.Counts.Content), ui.Size(m.Counts.Stored), m.Warned, part)
 				a.ui.Event("backup", m)
 			}
 			return broken

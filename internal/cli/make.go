@@ -204,16 +204,6 @@ func (j *job) cleanUp() {
 	}
 }
 
-// rescueOptions are what the settings and this job say of the rescue system.
-func (j *job) rescueOptions(stage func(stage string, done, total int)) rescue.Options {
-	set := j.settings.Rescue
-	return rescue.Options{
-		Kernel: set.Kernel, Modules: rescue.ModuleSet(set.Modules), ExtraModules: set.ExtraModules, ExcludeModules: set.ExcludeModules,
-		Programs: set.Programs, RestoreTools: j.tools, Files: set.Files, ManualPages: set.ManualPages, PrivateKeys: set.PrivateKeys,
-		Identity: j.identity, WorkDir: j.work, Progress: stage, OwnPages: manualPages,
-	}
-}
-
 // beginMedium builds the rescue system and begins the image with it.
 func (j *job) beginMedium(ctx context.Context) (*medium.Writer, error) {
 	j.ui.Step("Building the rescue system")
@@ -241,17 +231,9 @@ func (j *job) beginMedium(ctx context.Context) (*medium.Writer, error) {
 		return nil, fail.Hint(fail.New(fail.Unsupported, "the medium would not boot on this machine, which starts by %s: %s", own, strings.Join(loaders.Notes, "; ")),
 			"see what to install: mkcdrec doctor")
 	}
-	o := medium.Options{
-		ID: j.identity.MediumID, Host: j.m.Hostname, Made: j.identity.Made, BackupID: j.identity.BackupID,
-		Kernel: res.KernelPath, Initramfs: res.InitramfsPath, Loaders: loaders,
-	}
-	if o.Menu, err = bootMenu(j.settings.Boot); err != nil {
+	o, err := j.mediumOptions(res, loaders)
+	if err != nil {
 		return nil, err
-	}
-	o.Menu.Partial = len(j.f.only) > 0
-	if j.f.answers != "" {
-		o.Extra = append(o.Extra, medium.File{Name: answersName, Path: j.f.answers})
-		o.Menu.Unattended = true
 	}
 	return medium.NewWriter(ctx, j.image, o)
 }
@@ -283,33 +265,6 @@ func (j *job) planRestore(kind string) (err error) {
 	return nil
 }
 
-// answersName is the answer file on the medium.
-const answersName = "answers.toml"
-
-// bootMenu turns the settings of the boot screen into medium's.
-func bootMenu(b config.Boot) (medium.Menu, error) {
-	menu := medium.Menu{Timeout: time.Duration(b.Timeout) * time.Second, Default: b.Default, KernelArgs: strings.Fields(b.KernelArgs)}
-	if b.Timeout == 0 {
-		menu.Timeout = time.Second // medium takes 0 for its default
-	}
-	if b.Serial == "" {
-		menu.NoSerial = true
-		return menu, nil
-	}
-	port, speed, _ := strings.Cut(b.Serial, ",")
-	unit, err := strconv.Atoi(strings.TrimPrefix(port, "ttyS"))
-	if !strings.HasPrefix(port, "ttyS") || err != nil {
-		return menu, fail.New(fail.Usage, `boot.serial = %q is not allowed: write a port and a speed, such as "ttyS0,115200"`, b.Serial)
-	}
-	menu.SerialUnit = unit
-	if speed != "" {
-		if menu.SerialSpeed, err = strconv.Atoi(speed); err != nil {
-			return menu, fail.New(fail.Usage, "boot.serial: %q is not a speed in baud", speed)
-		}
-	}
-	return menu, nil
-}
-
 // finishMedium closes the image, reads it back and says what it is good for.
 func (j *job) finishMedium(ctx context.Context, w *medium.Writer) error {
 	sum, err := w.Close(ctx)
@@ -337,8 +292,19 @@ func (j *job) announce(size int64) {
 		j.ui.Say("Recovery medium: %s (%s)", image, ui.Size(size))
 		return
 	}
-	j.ui.Say("Medium with a part of the files: %s (%s)", image, ui.Size(size))
-	j.ui.Say("The backup has only %s: it cannot bring the machine back. Take files out of it with: mkcdrec extract", strings.Join(j.f.only, ", "))
+	what := "Medium with a part of the files"
+	if j.f.to != "" {
+		what = "Rescue medium"
+	}
+	j.ui.Say("%s: %s (%s)", what, image, ui.Size(size))
+	j.sayPartial()
+}
+
+// sayPartial says what a backup with --only is not.
+func (j *job) sayPartial() {
+	if len(j.f.only) > 0 {
+		j.ui.Say("The backup has only %s: it cannot bring the machine back. Take files out of it with: mkcdrec extract", strings.Join(j.f.only, ", "))
+	}
 }
 
 func bootsBy(s medium.Summary) string {

@@ -7,9 +7,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mkcdrec/mkcdrec/internal/config"
 	"github.com/mkcdrec/mkcdrec/internal/doctor"
 	"github.com/mkcdrec/mkcdrec/internal/fail"
 	"github.com/mkcdrec/mkcdrec/internal/machine/machinetest"
+	"github.com/mkcdrec/mkcdrec/internal/medium"
 	"github.com/mkcdrec/mkcdrec/internal/rescue"
 	"github.com/mkcdrec/mkcdrec/internal/system"
 	"github.com/mkcdrec/mkcdrec/internal/ui"
@@ -87,5 +89,27 @@ func TestBuildShowsItsStages(t *testing.T) {
 	o.Progress("trying programs", 12, 250)
 	if !strings.Contains(out.String(), "trying programs 12/250") || !slices.Equal(o.RestoreTools, j.tools) {
 		t.Errorf("%q", out.String())
+	}
+}
+
+// A medium says that there is a backup on it only where there is one, and its
+// first entry restores only what can be restored.
+func TestMediumSaysWhatIsOnIt(t *testing.T) {
+	for _, c := range []struct {
+		f                   makeFlags
+		id                  string
+		partial, unattended bool
+	}{
+		{makeFlags{}, "id", false, false},
+		{makeFlags{answers: "answers.toml"}, "id", false, true},
+		{makeFlags{to: "/mnt"}, "", false, false},
+		{makeFlags{only: []string{"/etc"}}, "id", true, false},
+		{makeFlags{only: []string{"/etc"}, to: "/mnt"}, "", true, false},
+	} {
+		j := &job{app: &app{settings: config.Default()}, f: c.f, identity: rescue.Identity{BackupID: "id"}}
+		o, err := j.mediumOptions(rescue.Result{}, medium.Loaders{})
+		if err != nil || o.BackupID != c.id || o.Menu.Partial != c.partial || o.Menu.Unattended != c.unattended || (len(o.Extra) == 1) != c.unattended {
+			t.Errorf("%+v: %+v, %v", c.f, o, err)
+		}
 	}
 }

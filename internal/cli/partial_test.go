@@ -59,6 +59,9 @@ func TestPartialBackupRestoresNoMachine(t *testing.T) {
 			t.Errorf("%s: exit code %d:\n%s", verb, code, out)
 		}
 	}
+	if out, code := says(t, "list", where); code != 0 || !strings.Contains(out, "  only /etc\n") {
+		t.Errorf("list: exit code %d:\n%s", code, out)
+	}
 	into := t.TempDir()
 	if out, code := says(t, "extract", where, "--into", into); code != 0 || !fileExists(filepath.Join(into, "etc/hostname")) {
 		t.Errorf("extract: exit code %d:\n%s", code, out)
@@ -100,6 +103,9 @@ func TestPartialImageIsAnnouncedAsSuch(t *testing.T) {
 		var out bytes.Buffer
 		j := &job{app: &app{ui: &ui.Printer{Out: &out, Err: &out, Now: time.Now}}, f: makeFlags{only: only}, image: "/srv/web1.iso"}
 		j.announce(1 << 30)
+		if only != nil && !strings.Contains(out.String(), "Medium with a part of the files: /srv/web1.iso") {
+			t.Errorf("the files on it are not named: %s", out.String())
+		}
 		whole := strings.Contains(out.String(), "Recovery medium: /srv/web1.iso (1.0 GiB)")
 		part := strings.Contains(out.String(), "has only /etc: it cannot bring the machine back")
 		if whole == (only != nil) || part == whole {

@@ -124,7 +124,7 @@ func grubConfig(o Options, label string, memtestBIOS, memtestUEFI bool) string {
 	onSerial := fmt.Sprintf("The same on the serial console (ttyS%d, %d baud)", m.SerialUnit, m.speed())
 	rescue := "Rescue system: restore " + o.Host + " from " + o.Made.UTC().Format("2006-01-02 15:04")
 	if m.Partial {
-		rescue = "Rescue system, with a part of the files of " + o.Host + " from " + o.Made.UTC().Format("2006-01-02 15:04")
+		rescue = "Rescue system of " + o.Host + " (its backup has some files only), " + o.Made.UTC().Format("2006-01-02 15:04")
 	}
 	if m.Unattended {
 		const auto, erases = "mkcdrec.auto=medium ", "Starting the unattended restore: it ERASES the disks that its answer file names."

@@ -70,7 +70,7 @@ func TestUnattendedEntriesSayThatTheyErase(t *testing.T) {
 func TestMenuOfPartialBackup(t *testing.T) {
 	o := Options{ID: "1a2b3c4d", Host: "web1", Made: time.Date(2026, 11, 24, 3, 15, 0, 0, time.UTC), BackupID: "b", Menu: Menu{Partial: true}}
 	screen := grubConfig(o, "MKCDREC_1A2B3C4D", false, false)
-	if strings.Contains(screen, "restore web1") || !strings.Contains(screen, "'1  Rescue system, with a part of the files of web1 from 2026-11-24 03:15'") {
+	if strings.Contains(screen, "restore web1") || !strings.Contains(screen, "'1  Rescue system of web1 (its backup has some files only), 2026-11-24 03:15'") {
 		t.Errorf("boot screen:\n%s", screen)
 	}
 	if text := readme(o, Summary{}); !strings.Contains(text, "cannot bring it back") {

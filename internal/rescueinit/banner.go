@@ -88,7 +88,7 @@ func banner(s status, p paint, loc *time.Location) string {
 	case s.Medium == "":
 		row("Medium", s.MediumNote)
 	case len(id.Only) > 0:
-		row("Medium", s.Medium+"; the backup has only "+strings.Join(id.Only, ", "))
+		row("Medium", s.Medium+"; the backup "+at(id.BackupURL)+"has only "+strings.Join(id.Only, ", "))
 	case s.Backup:
 		row("Medium", s.Medium+", with the backup")
 	case id.BackupURL != "":
@@ -139,6 +139,14 @@ func banner(s status, p paint, loc *time.Location) string {
 	}
 	b.WriteString("\n")
 	return b.String()
+}
+
+// at is the place of a backup that is not on the medium.
+func at(url string) string {
+	if url == "" {
+		return ""
+	}
+	return "at " + url + " "
 }
 
 // age is how long ago the medium was made, where the clock allows to say so.

@@ -102,4 +102,8 @@ func TestBannerOfPartialBackup(t *testing.T) {
 			t.Errorf("%q is wider than the screen", l)
 		}
 	}
+	s.Backup, s.Identity.BackupURL = false, "file:///mnt"
+	if got := banner(s, paintFor("tty1"), time.UTC); !strings.Contains(got, "the backup at file:///mnt has only") {
+		t.Error(got)
+	}
 }
