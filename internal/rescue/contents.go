@@ -31,6 +31,9 @@ type Options struct {
 	WorkDir        string    // where the stage and the result go; "": a new one below /var/tmp
 	Level          int       // zstd; 0: DefaultLevel
 	SourceDate     time.Time // time of every file; zero: Identity.Made
+	// OwnPages writes the manual pages of mkcdrec itself, dated by Identity.Made;
+	// may be nil. The binary on board knows them, whatever is installed here.
+	OwnPages func(made time.Time) ([]Page, error)
 	// without are paths of programs that are there and are left out all the same.
 	without map[string]bool
 	// Progress is told of each stage, with a count where there is one; may be nil.
@@ -41,6 +44,12 @@ func (o Options) progress(stage string, done, total int) {
 	if o.Progress != nil {
 		o.Progress(stage, done, total)
 	}
+}
+
+// Page is a manual page that is on no machine's disk.
+type Page struct {
+	Name string // file name: "mkcdrec-restore.8"
+	Text []byte // roff
 }
 
 // Contents is what goes into a rescue system, decided and not yet packed.
@@ -105,7 +114,7 @@ func Gather(ctx context.Context, r system.Runner, m machine.Machine, o Options) 
 	if err := c.addUdev(); err != nil {
 		return c, err
 	}
-	if err := c.addManual(o.ManualPages); err != nil {
+	if err := c.addManual(o); err != nil {
 		return c, err
 	}
 	o.progress("record", 0, 0)

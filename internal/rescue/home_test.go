@@ -31,6 +31,10 @@ func TestBuildIsAtHome(t *testing.T) {
 	m.file("/usr/share/man/man7/asked.7", ".TH ASKED 7\n")
 	o := m.options()
 	o.ManualPages = []string{"asked.7", "absent.8"}
+	m.file("/usr/share/man/man8/mkcdrec.8", "of an older version")
+	o.OwnPages = func(made time.Time) ([]Page, error) {
+		return []Page{{Name: "mkcdrec.8", Text: []byte(made.Format(".TH MKCDREC 8 2006\n"))}}, nil
+	}
 	o.Identity = Identity{Version: 1, MediumID: "01234567", Host: "fake", Made: time.Unix(1_600_000_000, 0).UTC()}
 	r := m.mustBuild(o)
 
@@ -48,6 +52,7 @@ func TestBuildIsAtHome(t *testing.T) {
 		"/etc/localtime": "TZif2 Berlin", "/usr/lib/locale/C.utf8/LC_CTYPE": "letters", "/etc/hosts": "192.0.2.1 nas\n",
 		"/etc/recovery/fstab": "/dev/vda1 / ext4 defaults 0 1\n", "/etc/recovery/locale": "LANG=de_DE.UTF-8\n",
 		"/usr/share/man/man8/mount.8": ".TH MOUNT 8\n", "/usr/share/man/man1/real.1": ".TH GREP 1\n", "/usr/share/man/man5/fstab.5": ".TH FSTAB 5\n", "/usr/share/man/man7/asked.7": ".TH ASKED 7\n",
+		"/usr/share/man/man8/mkcdrec.8": ".TH MKCDREC 8 2020\n",
 	} {
 		if got := content(p); got != want {
 			t.Errorf("%s is %q", p, got)

@@ -13,14 +13,14 @@ import (
 
 // furtherPages are pages that no program gives its name to.
 var furtherPages = []string{"fstab.5", "crypttab.5", "mdadm.conf.5", "md.4", "ext4.5", "xfs.5", "btrfs.5", "sshd_config.5", "ssh_config.5", "lvm.conf.5",
-	"lvmthin.7", "lvmraid.7", "nfs.5", "bash-builtins.7", "mke2fs.conf.5", "modprobe.d.5", "hosts.5", "resolv.conf.5", "bootparam.7", "mkcdrec.8"}
+	"lvmthin.7", "lvmraid.7", "nfs.5", "bash-builtins.7", "mke2fs.conf.5", "modprobe.d.5", "hosts.5", "resolv.conf.5", "bootparam.7"}
 
 const manDir = "/usr/share/man"
 
 // addManual adds the manual pages of the programs on board, and "man".
 // The pages go in as they are: to format them all now would take a minute,
 // groff on board is small.
-func (c *Contents) addManual(extra []string) error {
+func (c *Contents) addManual(o Options) error {
 	c.Tree.AddData("/usr/bin/man", 0o755, []byte(manScript))
 	idx := indexPages(c.Tree)
 	for _, p := range c.Programs {
@@ -32,10 +32,24 @@ func (c *Contents) addManual(extra []string) error {
 	for _, n := range furtherPages {
 		c.addPage(idx, n)
 	}
-	for _, n := range extra {
+	for _, n := range o.ManualPages {
 		if !c.addPage(idx, n) {
 			c.Warnings = append(c.Warnings, fmt.Sprintf("there is no manual page %s (settings: manual_pages)", n))
 		}
+	}
+	if o.OwnPages == nil {
+		return nil
+	}
+	own, err := o.OwnPages(o.Identity.Made)
+	if err != nil {
+		return err
+	}
+	for _, p := range own { // last: an installed mkcdrec can be another version
+		_, section, ok := cutSection(p.Name)
+		if !ok {
+			return fmt.Errorf("manual page %q has no section", p.Name)
+		}
+		c.Tree.AddData(path.Join(manDir, "man"+section, p.Name), 0o644, p.Text)
 	}
 	return nil
 }
