@@ -95,6 +95,9 @@ func TestAnyTreeComesBack(t *testing.T) {
 			}
 		}
 		grow(rt, from)
+		if err := os.WriteFile(from+"/a file in each tree", []byte("x"), 0o644); err != nil { // without one it is no backup
+			rt.Fatal(err)
+		}
 		want := testtree.Describe(t, from)
 		res, err := backup.Run(context.Background(), options(t, from, store, "one"))
 		if err != nil || res.Manifest.Warned > 0 {
