@@ -126,6 +126,7 @@ func TestRealBtrfsIsRestoredWithAllItsSubvolumes(t *testing.T) {
 			btrfs subvolume list "$2" | sed 's/.* path //' | sort; btrfs subvolume get-default "$2" | sed 's/.* path /default /'; umount "$2"`, r.Disk(data).Path, top)
 	}
 	judged := subvolumes()
+	r.settle(t)
 	testtree.Shell(t, `mkfs.xfs -q -f "$1"`, r.Disk(data).Path)
 	r.restore(t, fit.FSWishes{Mount: "/srv"})
 	if got := subvolumes(); got != judged {
