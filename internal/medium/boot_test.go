@@ -226,7 +226,7 @@ func bootAndCheck(t *testing.T, path, name string, firmware qemu.Firmware, usb b
 	if err := vm.Send("2"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := vm.WaitFor(ctx, `CHECKED .*`, 3*time.Minute); err != nil {
+	if _, err := vm.WaitFor(ctx, `CHECKED .*[\r\n]`, 3*time.Minute); err != nil {
 		t.Fatal(err)
 	}
 	all := vm.Console()

@@ -297,7 +297,7 @@ func (l *lab) acpiButton(t *testing.T) {
 func (l *lab) noShell(t *testing.T) {
 	const broken = "\x7fELF of no machine"
 	ctx, vm := l.start(t, "mkcdrec.nonet", map[string]string{"usr/bin/bash": broken, "usr/bin/sh": broken, "usr/bin/dash": broken, "usr/bin/busybox": broken})
-	reason := expect(t, ctx, vm, `no shell could be started: (.*)`, 2*time.Minute)[1]
+	reason := expect(t, ctx, vm, `no shell could be started: (.*)[\r\n]`, 2*time.Minute)[1]
 	if !strings.Contains(reason, "/bin/bash: exec format error") {
 		t.Errorf("the reason is not told: %q", reason)
 	}

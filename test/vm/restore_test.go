@@ -326,7 +326,7 @@ func (s scenario) startMedium(ctx context.Context, t *testing.T, f *Fixture, dis
 // returns what it said.
 func (s scenario) finishRestore(ctx context.Context, t *testing.T, vm *qemu.VM) string {
 	t.Helper()
-	m, err := vm.WaitFor(ctx, `(?s)(.*)unattended restore finished: exit (\d+)`, 20*time.Minute)
+	m, err := vm.WaitFor(ctx, `(?s)(.*)unattended restore finished: exit (\d+)[\r\n]`, 20*time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
