@@ -99,8 +99,11 @@ func timeText(t time.Time) string {
 // every entry, whoever wrote it.
 func parseRecord(line []byte) (*Entry, error) {
 	var r record
-	if err := json.Unmarshal(line, &r); err != nil {
-		return nil, err
+	if !r.quick(line) {
+		r = record{}
+		if err := json.Unmarshal(line, &r); err != nil {
+			return nil, err
+		}
 	}
 	mode, err := strconv.ParseUint(r.Mode, 8, 12)
 	if err != nil {

@@ -2,6 +2,7 @@ package archive
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"strconv"
@@ -82,12 +83,9 @@ func checkBlock(b []byte) error {
 	if err != nil {
 		return err
 	}
-	sum := int64(8 * ' ') // the field itself counts as blanks
-	for _, c := range b[:148] {
-		sum += int64(c)
-	}
-	for _, c := range b[156:blockSize] {
-		sum += int64(c)
+	sum := byteSum(b) + 8*' ' // the field itself counts as blanks
+	for _, c := range b[148:156] {
+		sum -= int64(c)
 	}
 	if sum != want {
 		return fmt.Errorf("%w: checksum %d instead of %d", errTar, sum, want)
@@ -95,12 +93,35 @@ func checkBlock(b []byte) error {
 	return nil
 }
 
-// number reads an octal field.
+// byteSum adds up the bytes of a block, eight at a time: four sums of 16 bits
+// for the even ones and four for the odd ones, which 64 words cannot overflow.
+func byteSum(b []byte) int64 {
+	const low = 0x00ff00ff00ff00ff
+	var even, odd uint64
+	for i := 0; i < blockSize; i += 8 {
+		w := binary.LittleEndian.Uint64(b[i:])
+		even += w & low
+		odd += w >> 8 & low
+	}
+	var sum int64
+	for shift := 0; shift < 64; shift += 16 {
+		sum += int64(even>>shift&0xffff) + int64(odd>>shift&0xffff)
+	}
+	return sum
+}
+
+// number reads an octal field of at most 12 digits.
 func number(field []byte) (int64, error) {
-	s := strings.TrimRight(string(field), " \x00")
-	v, err := strconv.ParseInt(s, 8, 64)
-	if err != nil || v < 0 || s == "" || s[0] == '+' {
-		return 0, fmt.Errorf("%w: number %q", errTar, s)
+	digits := bytes.TrimRight(field, " \x00")
+	var v int64
+	for _, c := range digits {
+		if c < '0' || c > '7' {
+			return 0, fmt.Errorf("%w: number %q", errTar, digits)
+		}
+		v = v<<3 | int64(c-'0')
+	}
+	if len(digits) == 0 {
+		return 0, fmt.Errorf("%w: number %q", errTar, digits)
 	}
 	return v, nil
 }
