@@ -4,7 +4,6 @@
 // machine with the original by tools that are not ours.
 //
 // The scenarios take minutes in emulation and need root, so they run only
-// with MKCDREC_VM=1 (make vm), and their variants with MKCDREC_VM=all (make
-// vm-grid). What they make is kept below MKCDREC_CACHE
+// with MKCDREC_VM=1 (make vm). What they make is kept below MKCDREC_CACHE
 // (/var/cache/mkcdrec-test), by the hash of its recipe.
 package vm

@@ -27,9 +27,6 @@ func needsVM(t *testing.T) {
 	}
 }
 
-// variants says whether what make vm has no time for was asked for, too.
-func variants() bool { return os.Getenv("MKCDREC_VM") == "all" }
-
 // fixture takes a fixture from the cache or makes it.
 func fixture(ctx context.Context, t *testing.T, name string) *Fixture {
 	t.Helper()
