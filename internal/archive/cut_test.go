@@ -45,7 +45,7 @@ func split(t *testing.T, b *Backup, places []place, gone func(int64) bool) (good
 			good = append(good, e.Name)
 			continue
 		}
-		spans = append(spans, span{e.Name, begin[e.Frame] + e.FrameOffset, 0, int64(padding(contentSize(e)))})
+		spans = append(spans, span{e.Name, begin[e.Frame] + e.FrameOffset, 0, int64(padding(e.ContentSize()))})
 	}
 	for i := range spans {
 		s := &spans[i]

@@ -117,7 +117,7 @@ func (r *entryReader) entry(c *cursor, e *Entry) error {
 	}
 	var stream *contentFromFrames
 	if err == nil && e.Kind == File {
-		size := contentSize(e)
+		size := e.ContentSize()
 		if data, ok := c.whole(size); ok {
 			it.Data = data
 			if size > 0 {

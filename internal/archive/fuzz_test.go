@@ -30,7 +30,7 @@ func FuzzTarHeader(f *testing.F) {
 		if s.Sparse != nil {
 			m = appendSparseMap(nil, s.Size, s.Sparse)
 		}
-		f.Add(append(appendHeader(nil, &s.Entry, int64(len(m))+contentSize(&s.Entry)), m...))
+		f.Add(append(appendHeader(nil, &s.Entry, int64(len(m))+s.Entry.ContentSize()), m...))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		in := &sliceBlocks{b}
@@ -54,7 +54,7 @@ func FuzzTarHeader(f *testing.F) {
 		if h.sparse {
 			m = appendSparseMap(nil, h.Size, h.Sparse)
 		}
-		again, err := readHeader(&sliceBlocks{append(appendHeader(nil, &h.Entry, int64(len(m))+contentSize(&h.Entry)), m...)})
+		again, err := readHeader(&sliceBlocks{append(appendHeader(nil, &h.Entry, int64(len(m))+h.Entry.ContentSize()), m...)})
 		if err != nil {
 			t.Fatalf("cannot read %+v again: %v", h.Entry, err)
 		}

@@ -18,8 +18,9 @@ func hashesHoles(e *Entry) bool {
 	return e.Sparse != nil && e.Size-dataSize(e.Sparse) <= maxHashedHoles
 }
 
-// contentSize is how many bytes Content has for e.
-func contentSize(e *Entry) int64 {
+// ContentSize is how many bytes of content the archive has of e: of a file with
+// holes only its data.
+func (e *Entry) ContentSize() int64 {
 	if e.Kind != File || e.Unreadable {
 		return 0
 	}
@@ -85,7 +86,7 @@ func (h *Hasher) Sum() (sum [32]byte) {
 // Check compares the number of bytes written and their hash with the entry.
 // A difference is an error of kind fail.Damaged.
 func (h *Hasher) Check() error {
-	if want := contentSize(h.e); h.seen != want {
+	if want := h.e.ContentSize(); h.seen != want {
 		return fail.New(fail.Damaged, "%s: %d bytes of content instead of %d", Show(h.e.Name), h.seen, want)
 	}
 	if h.Sum() != h.e.Hash {

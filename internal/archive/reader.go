@@ -185,7 +185,7 @@ func (b *Backup) OpenEntry(ctx context.Context, e *Entry) (io.ReadCloser, error)
 		o.Close()
 		return nil, fmt.Errorf("cannot open %s: %w", Show(e.Name), damaged(err))
 	}
-	o.Reader = &contentFromFrames{c: c, left: contentSize(e)}
+	o.Reader = &contentFromFrames{c: c, left: e.ContentSize()}
 	return o, nil
 }
 

@@ -176,7 +176,7 @@ func (v *verifier) entry(c *cursor, e *Entry) error {
 	v.counts.Kinds[e.Kind]++
 	if e.Kind == File {
 		v.counts.Apparent += e.Size
-		v.counts.Content += contentSize(e)
+		v.counts.Content += e.ContentSize()
 	}
 	if e.Frame < 0 {
 		v.report.Paths++
@@ -191,7 +191,7 @@ func (v *verifier) entry(c *cursor, e *Entry) error {
 	}
 	if err == nil && e.Kind == File {
 		h := NewHasher(e)
-		v.openSize = contentSize(e)
+		v.openSize = e.ContentSize()
 		v.open = &contentFromFrames{c: c, left: v.openSize}
 		_, err = io.Copy(h, v.open)
 		v.open = nil
@@ -200,12 +200,12 @@ func (v *verifier) entry(c *cursor, e *Entry) error {
 		}
 		if err == nil {
 			v.report.Files++
-			v.report.Bytes += contentSize(e)
+			v.report.Bytes += e.ContentSize()
 		}
 	}
 	if err == nil && e.Kind == File {
 		var pad []byte
-		pad, err = c.take(padding(contentSize(e)))
+		pad, err = c.take(padding(e.ContentSize()))
 		for _, z := range pad {
 			if z != 0 {
 				err = fmt.Errorf("%w: padding is not zero", errTar)

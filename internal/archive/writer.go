@@ -201,7 +201,7 @@ func (w *Writer) addToTar(e *Entry, original []Extent, r io.Reader) error {
 	if e.Sparse != nil {
 		sparseMap = appendSparseMap(nil, e.Size, e.Sparse)
 	}
-	stored := int64(len(sparseMap)) + contentSize(e)
+	stored := int64(len(sparseMap)) + e.ContentSize()
 	w.head = appendHeader(w.head[:0], e, stored)
 	if len(w.head) > maxRecords {
 		e.Xattrs = nil
@@ -209,7 +209,7 @@ func (w *Writer) addToTar(e *Entry, original []Extent, r io.Reader) error {
 		w.head = appendHeader(w.head[:0], e, stored)
 	}
 	w.head = append(w.head, sparseMap...)
-	total := int64(len(w.head)) + contentSize(e)
+	total := int64(len(w.head)) + e.ContentSize()
 	if err := w.begin(total); err != nil {
 		return err
 	}
@@ -223,7 +223,7 @@ func (w *Writer) addToTar(e *Entry, original []Extent, r io.Reader) error {
 			return err
 		}
 		src.finish()
-		w.content.Add(contentSize(e))
+		w.content.Add(e.ContentSize())
 	}
 	// Before the padding, which may go into the next frame: the record is
 	// made by the worker that hashes the last piece of the content.
@@ -283,7 +283,7 @@ func (w *Writer) put(b []byte) error {
 
 // putContent reads the content of e straight into frame buffers.
 func (w *Writer) putContent(e *Entry, src *contentReader) error {
-	left := contentSize(e)
+	left := e.ContentSize()
 	var sum *chain
 	for first := true; first || left > 0; first = false {
 		if err := w.room(0); err != nil {
@@ -319,7 +319,7 @@ func (w *Writer) count(e *Entry) {
 	w.counts.Kinds[e.Kind]++
 	if e.Kind == File {
 		w.counts.Apparent += e.Size
-		w.counts.Content += contentSize(e)
+		w.counts.Content += e.ContentSize()
 	}
 	if e.Unreadable {
 		w.counts.Unreadable++
