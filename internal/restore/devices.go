@@ -1,13 +1,14 @@
 package restore
 
 import (
-	"bufio"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/moby/sys/mountinfo"
 
 	"github.com/mkcdrec/mkcdrec/internal/machine"
 )
@@ -130,17 +131,27 @@ func sortedValues(m map[int]string) []string {
 	return out
 }
 
-// mounted is one line of /proc/self/mountinfo.
-type mounted struct{ device, target string }
-
-// mounts lists what is mounted of a device: MAJ:MIN of a disk, its partitions
-// and everything that stands on them, or a source of that name.
-func (x *executor) mounts(device string) ([]mounted, error) {
+// mountinfo is what is mounted, as the kernel of Root tells.
+func (x *executor) mountinfo() ([]*mountinfo.Info, error) {
 	f, err := os.Open(filepath.Join(x.Root, "/proc/self/mountinfo"))
 	if err != nil {
 		return nil, fmt.Errorf("cannot see what is mounted: %w", err)
 	}
 	defer f.Close()
+	list, err := mountinfo.GetMountsFromReader(f, nil)
+	if err != nil {
+		return nil, fmt.Errorf("cannot see what is mounted: %w", err)
+	}
+	return list, nil
+}
+
+// mounts lists what is mounted of a device: MAJ:MIN of a disk, its partitions
+// and everything that stands on them, or a source of that name.
+func (x *executor) mounts(device string) ([]*mountinfo.Info, error) {
+	all, err := x.mountinfo()
+	if err != nil {
+		return nil, err
+	}
 	numbers := map[string]bool{}
 	names := x.nodes(device)
 	for _, name := range x.stack(device) {
@@ -148,20 +159,9 @@ func (x *executor) mounts(device string) ([]mounted, error) {
 			numbers[strings.TrimSpace(string(b))] = true
 		}
 	}
-	var out []mounted
-	lines := bufio.NewScanner(f)
-	for lines.Scan() {
-		// man 5 proc: ID parent MAJ:MIN root target options [tags] - type source options
-		head, tail, ok := strings.Cut(lines.Text(), " - ")
-		h, t := strings.Fields(head), strings.Fields(tail)
-		if !ok || len(h) < 5 || len(t) < 2 {
-			continue
-		}
-		if numbers[h[2]] || names[t[1]] {
-			out = append(out, mounted{device: t[1], target: unescape(h[4])})
-		}
-	}
-	return out, lines.Err()
+	return slices.DeleteFunc(all, func(m *mountinfo.Info) bool {
+		return !numbers[fmt.Sprintf("%d:%d", m.Major, m.Minor)] && !names[m.Source]
+	}), nil
 }
 
 // stack is a device, its partitions and its holders, by kernel name.
@@ -201,11 +201,6 @@ func (x *executor) swaps(device string) []string {
 		}
 	}
 	return out
-}
-
-// unescape undoes the octal escapes of mountinfo.
-func unescape(s string) string {
-	return strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(s)
 }
 
 // drivers are the modules behind a disk: of its own driver and of every

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/moby/sys/mountinfo"
+
 	"github.com/mkcdrec/mkcdrec/internal/fail"
 	"github.com/mkcdrec/mkcdrec/internal/machine"
 	"github.com/mkcdrec/mkcdrec/internal/plan"
@@ -51,8 +53,8 @@ func (x *executor) mount(ctx context.Context, s plan.Step) error {
 	if err != nil {
 		return fmt.Errorf("cannot make mount point %s: %w", target, err)
 	}
-	if x.isMounted(target) {
-		return nil // left by an earlier start in this rescue system
+	if there, err := x.isMounted(target); err != nil || there {
+		return err // left by an earlier start in this rescue system
 	}
 	return mount.Mount(ctx, x.System, dev, target, string(x.m.FileSystemOn(s.Device).Kind), mountOptions(*x.m.FileSystemOn(s.Device), *s.Mount))
 }
@@ -94,16 +96,8 @@ func (x *executor) mountPoints(s plan.Step) error {
 	return nil
 }
 
-// isMounted looks for a mount point in mountinfo.
-func (x *executor) isMounted(target string) bool {
-	b, err := os.ReadFile(filepath.Join(x.Root, "/proc/self/mountinfo"))
-	if err != nil {
-		return false
-	}
-	for line := range strings.SplitSeq(string(b), "\n") {
-		if f := strings.Fields(line); len(f) > 4 && unescape(f[4]) == target {
-			return true
-		}
-	}
-	return false
+// isMounted says whether something is mounted on a directory.
+func (x *executor) isMounted(target string) (bool, error) {
+	all, err := x.mountinfo()
+	return slices.ContainsFunc(all, func(m *mountinfo.Info) bool { return m.Mountpoint == target }), err
 }

@@ -82,8 +82,8 @@ func (x *executor) checkErased(e plan.Erased) error {
 		return err
 	}
 	for _, m := range mounts {
-		if !x.below(m.target) {
-			return fail.Hint(fail.New(fail.Refused, "%s is in use: %s is mounted on %s", what, m.device, m.target), "umount %s", m.target)
+		if !x.below(m.Mountpoint) {
+			return fail.Hint(fail.New(fail.Refused, "%s is in use: %s is mounted on %s", what, m.Source, m.Mountpoint), "umount %s", m.Mountpoint)
 		}
 	}
 	return nil

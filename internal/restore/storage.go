@@ -41,10 +41,10 @@ func (x *executor) release(ctx context.Context, s plan.Step) error {
 		return err
 	}
 	for _, m := range slices.Backward(mounts) {
-		if !x.below(m.target) {
-			return fail.New(fail.Refused, "%s is mounted on %s", m.device, m.target)
+		if !x.below(m.Mountpoint) {
+			return fail.New(fail.Refused, "%s is mounted on %s", m.Source, m.Mountpoint)
 		}
-		if err := mount.Unmount(ctx, x.System, m.target); err != nil {
+		if err := mount.Unmount(ctx, x.System, m.Mountpoint); err != nil {
 			return err
 		}
 	}
