@@ -57,8 +57,6 @@ called good.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.runRescue(cmd.Context(), f) },
 	}
 	a.mediumFlags(c, &f)
-	c.Flags().StringVar(&f.answers, "answers", "", "refused: it belongs to backup")
-	_ = c.Flags().MarkHidden("answers") // an error would mean that there is no such flag
 	return c
 }
 
@@ -70,10 +68,6 @@ func (a *app) mediumFlags(c *cobra.Command, f *makeFlags) {
 
 // runRescue makes a medium without a backup.
 func (a *app) runRescue(ctx context.Context, f makeFlags) error {
-	if f.answers != "" {
-		return fail.Hint(fail.New(fail.Usage, "rescue makes a medium without a backup: there is nothing that --answers could restore"),
-			"make a medium with the backup: mkcdrec backup --answers %s", f.answers)
-	}
 	m, err := a.record(ctx)
 	if err != nil {
 		return err

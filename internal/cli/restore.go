@@ -99,28 +99,12 @@ func (a *app) runRestore(cmd *cobra.Command, args []string, f restoreFlags) erro
 	if err != nil {
 		return err
 	}
-	if err := needRoot("restore a machine"); err != nil {
-		return err
-	}
-	inRescue := fileExists(rescue.IdentityPath)
-	if !inRescue && !f.plan {
-		return fail.Hint(fail.New(fail.Refused, "this is not the rescue system: restoring here would overwrite the machine that is running"),
-			"boot the medium; --plan shows the plan here")
-	}
-	where, err := restoreSource(args)
+	src, err := openRecovery(ctx, args, ans.Backup, f.plan)
 	if err != nil {
 		return err
 	}
-	b, err := openBackup(ctx, where, ans.Backup, false)
-	if err != nil {
-		return err
-	}
-	defer b.Close()
-	if err := restore.Covers(&b.Manifest, nil); err != nil {
-		return err
-	}
-	recorded, err := recordedMachine(ctx, b)
-	if err != nil {
+	defer src.b.Close()
+	if err := restore.Covers(&src.b.Manifest, nil); err != nil {
 		return err
 	}
 	a.ui.Step("Looking at this machine")
@@ -128,26 +112,62 @@ func (a *app) runRestore(cmd *cobra.Command, args []string, f restoreFlags) erro
 	if err != nil {
 		return err
 	}
-	protected, err := protectedDisks(where)
+	p, err := makePlan(src.recorded, here, ans, f.grow, src.protected, src.b)
 	if err != nil {
 		return err
 	}
-	p, err := makePlan(recorded, here, ans, f.grow, protected, b)
-	if err != nil {
+	if err := a.showPlan(p); err != nil || f.plan {
 		return err
 	}
+	if err := a.confirm(src.recorded, here, p, ans, f.answers != ""); err != nil {
+		return err
+	}
+	return a.carryOut(ctx, p, src.b, ans, src.protected, f.fresh)
+}
+
+// recovery is what a restore of a machine or of a file system begins with.
+type recovery struct {
+	b         *opened
+	recorded  machine.Machine
+	protected []string // disks that hold the medium or the backup
+	inRescue  bool
+}
+
+// openRecovery opens the backup of a restore. Outside of the rescue system
+// only its plan can be had.
+func openRecovery(ctx context.Context, args []string, id string, planOnly bool) (*recovery, error) {
+	if err := needRoot("restore"); err != nil {
+		return nil, err
+	}
+	r := &recovery{inRescue: fileExists(rescue.IdentityPath)}
+	if !r.inRescue && !planOnly {
+		return nil, fail.Hint(fail.New(fail.Refused, "this is not the rescue system: restoring here would overwrite what the machine that is running stands on"),
+			"boot the medium; --plan shows the plan here; single files come back by: mkcdrec extract")
+	}
+	where, err := restoreSource(args)
+	if err != nil {
+		return nil, err
+	}
+	if r.protected, err = protectedDisks(where); err != nil {
+		return nil, err
+	}
+	if r.b, err = openBackup(ctx, where, id, false); err != nil {
+		return nil, err
+	}
+	if r.recorded, err = recordedMachine(ctx, r.b); err != nil {
+		r.b.Close()
+		return nil, err
+	}
+	return r, nil
+}
+
+// showPlan shows a plan to people or programs.
+func (a *app) showPlan(p plan.Plan) error {
 	if a.jsonLines {
 		a.ui.Event("plan", map[string]any{"plan": p})
-	} else if err := plan.Describe(a.ui.Writer(), p); err != nil {
-		return err
-	}
-	if f.plan {
 		return nil
 	}
-	if err := a.confirm(recorded, here, p, ans, f.answers != ""); err != nil {
-		return err
-	}
-	return a.carryOut(ctx, p, b, ans, protected, f.fresh)
+	return plan.Describe(a.ui.Writer(), p)
 }
 
 // answeredFlags are the flags that an answer file has in their place.
@@ -310,7 +330,7 @@ func (a *app) runPlan(ctx context.Context, o restore.Options, content int64) (re
 			}
 			pr.Set(e.Done, content, 0)
 		case "begun":
-			if e.Index == 0 && pr != nil {
+			if pr != nil { // of the check of the backup
 				pr.Done()
 			}
 			a.ui.Step("%d/%d %s", e.Index+1, e.Of, e.Text)

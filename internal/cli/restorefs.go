@@ -7,13 +7,11 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/mkcdrec/mkcdrec/internal/archive"
 	"github.com/mkcdrec/mkcdrec/internal/fail"
 	"github.com/mkcdrec/mkcdrec/internal/fit"
 	"github.com/mkcdrec/mkcdrec/internal/inspect"
 	"github.com/mkcdrec/mkcdrec/internal/machine"
 	"github.com/mkcdrec/mkcdrec/internal/plan"
-	"github.com/mkcdrec/mkcdrec/internal/rescue"
 	"github.com/mkcdrec/mkcdrec/internal/restore"
 	"github.com/mkcdrec/mkcdrec/internal/ui"
 	"github.com/mkcdrec/mkcdrec/internal/wording"
@@ -76,64 +74,42 @@ func (a *app) runRestoreFS(cmd *cobra.Command, args []string, f restoreFSFlags) 
 	if err != nil {
 		return err
 	}
-	if err := needRoot("restore a file system"); err != nil {
-		return err
-	}
-	inRescue := fileExists(rescue.IdentityPath)
-	if !inRescue && !f.plan {
-		return fail.Hint(fail.New(fail.Refused, "this is not the rescue system: restoring here would overwrite a file system of the machine that is running"),
-			"boot the medium; --plan shows the plan here; single files come back by: mkcdrec extract")
-	}
-	where, err := restoreSource(args[min(len(args), 1):])
+	src, err := openRecovery(ctx, args[min(len(args), 1):], ans.Backup, f.plan)
 	if err != nil {
 		return err
 	}
-	b, err := openBackup(ctx, where, ans.Backup, false)
-	if err != nil {
-		return err
-	}
-	defer b.Close()
-	recorded, err := recordedMachine(ctx, b)
-	if err != nil {
-		return err
-	}
+	defer src.b.Close()
 	if ans.FileSystem == "" {
-		if ans.FileSystem, err = a.askFileSystem(recorded); err != nil {
+		if ans.FileSystem, err = a.askFileSystem(src.recorded); err != nil {
 			return err
 		}
 	}
-	protected, err := protectedDisks(where)
+	here, err := a.lookForFS(ctx, src.recorded, ans, src.inRescue)
 	if err != nil {
 		return err
 	}
-	here, err := a.lookForFS(ctx, recorded, ans, inRescue)
-	if err != nil {
-		return err
-	}
-	p, content, err := fsPlan(ctx, recorded, here, ans.Wishes(protected), b)
+	p, content, err := fsPlan(ctx, src.recorded, here, ans.Wishes(src.protected), src.b)
 	if err == nil {
-		err = coversFS(&b.Manifest, p.Scope)
+		err = coversFS(&src.b.Manifest, p.Scope)
 	}
 	if err != nil {
 		return err
 	}
-	if a.jsonLines {
-		a.ui.Event("plan", map[string]any{"plan": p})
-	} else if err := plan.Describe(a.ui.Writer(), p); err != nil {
+	if err := a.showPlan(p); err != nil {
 		return err
 	}
 	o := restore.Options{
-		Plan: p, Backup: restore.FromArchive(b.Backup), System: a.host, Protected: protected, Verify: ans.Verify, Fresh: f.fresh,
+		Plan: p, Backup: restore.FromArchive(src.b.Backup), System: a.host, Protected: src.protected, Verify: ans.Verify, Fresh: f.fresh,
 		TargetRoot: restore.DefaultFSTarget, Journal: restore.DefaultFSJournal,
 	}
-	if !inRescue {
+	if !src.inRescue {
 		a.ui.Say("This is not the rescue system: whether the device is in use was not checked.")
 		return nil
 	}
 	if err := restore.CheckDevices(ctx, o); err != nil || f.plan {
 		return err
 	}
-	if err := a.confirm(recorded, here, p, restore.Answers{Machine: ans.Machine}, f.answers != ""); err != nil {
+	if err := a.confirm(src.recorded, here, p, restore.Answers{Machine: ans.Machine}, f.answers != ""); err != nil {
 		return err
 	}
 	return a.carryOutFS(ctx, o, content)
@@ -228,28 +204,12 @@ func fsPlan(ctx context.Context, recorded, here machine.Machine, w fit.FSWishes,
 		}
 		if scope.Holds(e.Name) {
 			info.Entries++
-			content += contentOf(e)
+			content += e.ContentSize()
 		}
 	}
 	info.Content = machine.Bytes(content)
 	p, err := plan.FileSystem(target, scope, choices, here, info)
 	return p, content, err
-}
-
-// contentOf is how many bytes of content the backup has of a path: of a file
-// with holes only its data.
-func contentOf(e *archive.Entry) int64 {
-	if e.Kind != archive.File || e.Unreadable {
-		return 0
-	}
-	if e.Sparse == nil {
-		return e.Size
-	}
-	var n int64
-	for _, x := range e.Sparse {
-		n += x.Length
-	}
-	return n
 }
 
 // carryOutFS runs the plan and says what came of it.
