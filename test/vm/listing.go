@@ -141,12 +141,14 @@ func list(ctx context.Context, vm *qemu.VM, key string) (Listing, error) {
 	return l, l.complete()
 }
 
-// complete is an error if a file has no hash: what is not there on either
-// side would count as equal.
+// complete is an error if a file has no hash, or no file has one of the other
+// aspects: what is not there on either side would count as equal.
 func (l Listing) complete() error {
 	const pathMax = 4096 // linux/limits.h
-	files := 0
+	files, seen := 0, map[string]bool{}
 	for k, v := range l {
+		aspect, _, _ := strings.Cut(k, " ")
+		seen[aspect] = true
 		path, ok := strings.CutPrefix(k, "stat ")
 		if !ok || v[0] != 'f' || len(path) >= pathMax {
 			continue
@@ -158,6 +160,11 @@ func (l Listing) complete() error {
 	}
 	if files == 0 {
 		return fmt.Errorf("the list holds no file")
+	}
+	for _, aspect := range []string{"device", "hardlinks", "xattr", "acl", "flags", "data"} {
+		if !seen[aspect] { // its tool has failed
+			return fmt.Errorf("the list holds no %s", aspect)
+		}
 	}
 	return nil
 }

@@ -35,9 +35,15 @@ func TestListingReadsTheTools(t *testing.T) {
 		t.Errorf("a file without a hash was not noticed: %v", err)
 	}
 	l["sha256 /h"] = "aa"
+	if err := l.complete(); err == nil || !strings.Contains(err.Error(), "device") {
+		t.Errorf("a tool that lists nothing was not noticed: %v", err)
+	}
+	l["device /d"], l["acl /h"] = "1:3", "user::rw-"
 	if err := l.complete(); err != nil {
 		t.Error(err)
 	}
+	delete(l, "device /d")
+	delete(l, "acl /h")
 	want := Listing{
 		"stat /a\nb\tc": "f 644 0:0 size 5", "mtime /a\nb\tc": "1.5000000000", "hardlinks /a\nb\tc": `["/a\nb\tc" "/h"]`,
 		"stat /h": "f 644 0:0 size 5", "mtime /h": "1.5000000000", "hardlinks /h": `["/a\nb\tc" "/h"]`,
