@@ -24,11 +24,12 @@ type scenario struct {
 	usb     bool // the medium is a USB stick, not a disc
 	again   bool // then once more, onto the disk in use, with a power cut in the middle
 	control bool // then damage the restored machine, and see that the comparison notices
+	byHands bool // then one file system by hand, and a clone: see byHand
 }
 
 func TestRestoreUEFILVMFromDisc(t *testing.T) { scenario{fixture: "uefi-lvm", again: true}.run(t) }
 func TestRestoreBIOSLogicalFromDisc(t *testing.T) {
-	scenario{fixture: "bios-mbr", control: true}.run(t)
+	scenario{fixture: "bios-mbr", control: true, byHands: true}.run(t)
 }
 func TestRestoreUEFIBtrfsFromStick(t *testing.T) { scenario{fixture: "uefi-btrfs", usb: true}.run(t) }
 
@@ -143,6 +144,9 @@ func (s scenario) run(t *testing.T) {
 		noticesDamage(ctx, t, vm, f.Key, original)
 		lap("looked for damage made on purpose")
 	}
+	if s.byHands {
+		s.byHand(ctx, t, f, vm, disk, dir, iso, original, lap)
+	}
 	if !s.again {
 		return
 	}
@@ -171,8 +175,27 @@ func (s scenario) run(t *testing.T) {
 // machine, which it leaves running, with the original.
 func (s scenario) check(ctx context.Context, t *testing.T, f *Fixture, disk, vars, log string, original Listing, lap func(string)) *qemu.VM {
 	t.Helper()
-	c := f.config(disk, vars)
-	c.Name, c.Disks[0].Serial, c.SerialLog = "restored "+f.Name, replaced, log
+	vm := s.boot(ctx, t, f, qemu.Disk{Path: disk, Serial: replaced}, vars, log, lap)
+	got, err := list(ctx, vm, f.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lap("listed the restored machine")
+	if len(original) < 10000 {
+		t.Errorf("only %d facts were compared", len(original))
+	}
+	if d := original.diff(got, 60); d != "" {
+		t.Errorf("the restored machine differs from the original: %s", d)
+	}
+	t.Logf("compared %d facts", len(original))
+	return vm
+}
+
+// boot starts a disk by its own boot loader and sees that the machine runs well.
+func (s scenario) boot(ctx context.Context, t *testing.T, f *Fixture, disk qemu.Disk, vars, log string, lap func(string)) *qemu.VM {
+	t.Helper()
+	c := f.config(disk.Path, vars)
+	c.Name, c.Disks[0], c.SerialLog = "restored "+f.Name, disk, log
 	vm, err := qemu.Start(ctx, c)
 	if err != nil {
 		t.Fatal(err)
@@ -187,18 +210,6 @@ func (s scenario) check(ctx context.Context, t *testing.T, f *Fixture, disk, var
 	} else if state := strings.Fields(string(out)); state[0] != "running" {
 		t.Errorf("the restored machine is not running well: %s", out)
 	}
-	got, err := list(ctx, vm, f.Key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	lap("listed the restored machine")
-	if len(original) < 10000 {
-		t.Errorf("only %d facts were compared", len(original))
-	}
-	if d := original.diff(got, 60); d != "" {
-		t.Errorf("the restored machine differs from the original: %s", d)
-	}
-	t.Logf("compared %d facts", len(original))
 	return vm
 }
 
@@ -296,8 +307,18 @@ const replaced = "REPLACED1"
 // startMedium starts the medium beside a disk, up to its unattended run.
 func (s scenario) startMedium(ctx context.Context, t *testing.T, f *Fixture, disk, vars, iso, log string) *qemu.VM {
 	t.Helper()
-	c := f.config(disk, vars)
-	c.Name, c.Disks[0].Serial, c.SerialLog = "medium", replaced, log
+	vm := s.bootMedium(ctx, t, f, qemu.Disk{Path: disk, Serial: replaced}, vars, iso, log, "2")
+	if _, err := vm.WaitFor(ctx, `unattended restore begins`, 5*time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	return vm
+}
+
+// bootMedium starts the medium beside a disk, by that entry of its boot screen.
+func (s scenario) bootMedium(ctx context.Context, t *testing.T, f *Fixture, disk qemu.Disk, vars, iso, log, entry string) *qemu.VM {
+	t.Helper()
+	c := f.config(disk.Path, vars)
+	c.Name, c.Disks[0], c.SerialLog = "medium", disk, log
 	if s.usb {
 		c.Disks = append(c.Disks, qemu.Disk{Path: iso, Format: "raw", Bus: qemu.USB, Serial: "STICK", Snapshot: true})
 		c.BootOrder = []string{"disk1", "disk0"}
@@ -313,10 +334,7 @@ func (s scenario) startMedium(ctx context.Context, t *testing.T, f *Fixture, dis
 	if _, err := vm.WaitFor(ctx, `serial console \(ttyS0`, 3*time.Minute); err != nil {
 		t.Fatal(err)
 	}
-	if err := vm.Send("2"); err != nil { // the boot screen's entry for this console
-		t.Fatal(err)
-	}
-	if _, err := vm.WaitFor(ctx, `unattended restore begins`, 5*time.Minute); err != nil {
+	if err := vm.Send(entry); err != nil {
 		t.Fatal(err)
 	}
 	return vm
