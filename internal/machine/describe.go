@@ -5,8 +5,6 @@ import (
 	"io"
 	"strings"
 	"unicode/utf8"
-
-	"github.com/mkcdrec/mkcdrec/internal/wording"
 )
 
 // DescribeOptions say how Describe writes.
@@ -44,8 +42,8 @@ func Describe(w io.Writer, m *Machine, o DescribeOptions) error {
 	for i := range m.Disks {
 		d.disk(&m.Disks[i])
 	}
-	for i := range m.VolumeGroups {
-		d.group(&m.VolumeGroups[i])
+	for _, l := range m.all() {
+		d.layer(l)
 	}
 	d.swapFiles()
 	d.network()
@@ -174,15 +172,19 @@ func (d *describer) disk(k *Disk) {
 	if k.Serial != "" {
 		serial = "serial " + k.Serial
 	}
-	d.line("")
-	d.line(d.paint(bold, pad(k.Path, 19)) + fmt.Sprintf("%10s  ", Human(k.Size)) +
-		d.fit(join(", ", k.Model, k.Transport, serial, table, sector), d.o.Width-31))
+	d.title(k.Path, k.Size, join(", ", k.Model, k.Transport, serial, table, sector))
 	switch {
 	case k.Table != nil:
 		d.partitions(k)
 	default:
 		d.node("└─ ", "whole disk", k.Size, DiskRef(k.Name), d.onDevice(DiskRef(k.Name), ""))
 	}
+}
+
+// title begins the tree of a disk or layer.
+func (d *describer) title(name string, size Bytes, what string) {
+	d.line("")
+	d.line(d.paint(bold, pad(plain(name), 19)) + fmt.Sprintf("%10s  ", Human(size)) + d.fit(what, d.o.Width-31))
 }
 
 func (d *describer) partitions(k *Disk) {
@@ -226,30 +228,6 @@ func (d *describer) partition(k *Disk, p Partition, branch string, extended bool
 	d.node(branch, strings.TrimPrefix(p.Path, "/dev/"), k.Bytes(p.Size), ref, d.onDevice(ref, empty))
 }
 
-func (d *describer) group(g *VolumeGroup) {
-	var size, free Bytes
-	var on []string
-	for _, p := range g.Physical {
-		size += p.Size
-		free += p.Free
-		on = append(on, p.On.Body())
-	}
-	d.line("")
-	d.line(d.paint(bold, pad(plain(g.Name), 19)) + fmt.Sprintf("%10s  ", Human(size)) +
-		d.fit(join(", ", "LVM volume group on "+strings.Join(on, " "), Human(free)+" free"), d.o.Width-31))
-	for i, l := range g.Logical {
-		branch := "├─ "
-		if i == len(g.Logical)-1 {
-			branch = "└─ "
-		}
-		what := d.onDevice(LVRef(g.Name, l.Name), "")
-		if l.Kind == "striped" {
-			what.note = join(", ", wording.Count(l.Stripes, "stripe"), what.note)
-		}
-		d.node(branch, l.Name, l.Size, LVRef(g.Name, l.Name), what)
-	}
-}
-
 // held is what lies on a device, in the columns of the tree.
 type held struct {
 	kind, where, note string
@@ -280,8 +258,8 @@ func (d *describer) onDevice(r Ref, empty string) held {
 	if s := d.m.SwapOn(r); s != nil {
 		return held{kind: "swap", note: s.Label}
 	}
-	if g := d.m.GroupOn(r); g != nil {
-		return held{kind: "LVM", where: g.Name}
+	if l, ok := d.m.LayerOn(r); ok {
+		return heldByLayer(l, r)
 	}
 	if empty == "" {
 		empty = "nothing known"

@@ -56,6 +56,8 @@ const (
 	TypeBIOSBoot = "21686148-6449-6E6F-744E-656564454649"
 	TypePReP     = "9E1A2D38-C612-4316-AA26-8B49521E5A8B"
 	TypeLVM      = "E6D6D379-F507-44C2-A23C-238F2A3DF928"
+	TypeRAID     = "A19D880F-05FC-4D3B-A006-743F0F84911E"
+	TypeLUKS     = "CA7D7CCB-63ED-4C53-861C-1742536059CC"
 )
 
 // Extended says that this is the container of an MBR's logical partitions.

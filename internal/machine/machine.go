@@ -16,8 +16,9 @@ type Bytes int64
 type Sectors int64
 
 // Ref names a block device within one Machine, whatever /dev calls it:
-// "disk:vda", "part:vda/1", "lv:vg0/root". Later kinds: "md:md0", "luks:name".
-// The first part of a ref's body is a Disk.Name or VolumeGroup.Name.
+// "disk:vda", "part:vda/1", "md:md0", "part:md0/1", "luks:root", "lv:vg0/root".
+// The first part of a ref's body is the name of a disk, array, encrypted
+// device or volume group.
 type Ref string
 
 // Machine is everything that is recorded about one machine.
@@ -35,6 +36,8 @@ type Machine struct {
 	Firmware     Firmware      `json:"firmware"`
 	BootLoader   BootLoader    `json:"boot_loader"`
 	Disks        []Disk        `json:"disks"`
+	Arrays       []Array       `json:"arrays,omitempty"`
+	Crypts       []Crypt       `json:"crypts,omitempty"`
 	VolumeGroups []VolumeGroup `json:"volume_groups,omitempty"`
 	FileSystems  []FileSystem  `json:"file_systems"`
 	Swaps        []Swap        `json:"swaps,omitempty"`

@@ -8,21 +8,29 @@ import (
 
 // The kinds of Ref that version 1 of the model knows.
 const (
-	RefDisk = "disk"
-	RefPart = "part"
-	RefLV   = "lv"
+	RefDisk  = "disk"
+	RefPart  = "part"
+	RefArray = "md"
+	RefCrypt = "luks"
+	RefLV    = "lv"
 )
 
 // DiskRef names a whole disk by its Disk.Name.
 func DiskRef(disk string) Ref { return Ref(RefDisk + ":" + disk) }
 
-// PartRef names partition n of a disk.
+// ArrayRef names a whole RAID array by its Array.Name.
+func ArrayRef(name string) Ref { return Ref(RefArray + ":" + name) }
+
+// CryptRef names an open encrypted device by its Crypt.Name.
+func CryptRef(name string) Ref { return Ref(RefCrypt + ":" + name) }
+
+// PartRef names partition n of a disk or an array.
 func PartRef(disk string, n int) Ref { return Ref(fmt.Sprintf("%s:%s/%d", RefPart, disk, n)) }
 
 // LVRef names a logical volume.
 func LVRef(vg, lv string) Ref { return Ref(RefLV + ":" + vg + "/" + lv) }
 
-// Kind is the part before the colon: RefDisk, RefPart, RefLV, or what a later
+// Kind is the part before the colon: RefDisk ... RefLV, or what a later
 // version of the model wrote there. "" where there is no colon.
 func (r Ref) Kind() string {
 	kind, _, ok := strings.Cut(string(r), ":")
@@ -65,14 +73,18 @@ func (r Ref) LV() (vg, lv string, ok bool) {
 }
 
 // Device is what a Ref stands for within one Machine. Only the pointers of
-// its kind are set: Disk for a disk, Disk and Partition for a partition, Group
-// and Volume for a logical volume. They point into the Machine.
+// its kind are set: Disk for a disk, Disk and Partition for a partition, Crypt
+// for an encrypted device, Group and Volume for a logical volume. Of an array
+// and its partitions, Array is set beside them, and Disk is the array seen
+// from above. They point into the Machine.
 type Device struct {
 	Ref       Ref
 	Path      string // /dev/vda1, /dev/mapper/vg0-root: as recorded
 	Size      Bytes
 	Disk      *Disk
 	Partition *Partition
+	Array     *Array
+	Crypt     *Crypt
 	Group     *VolumeGroup
 	Volume    *LogicalVolume
 }
@@ -82,6 +94,26 @@ func (m *Machine) Disk(name string) *Disk {
 	for i := range m.Disks {
 		if m.Disks[i].Name == name {
 			return &m.Disks[i]
+		}
+	}
+	return nil
+}
+
+// Array is the RAID array of that kernel name, or nil.
+func (m *Machine) Array(name string) *Array {
+	for i := range m.Arrays {
+		if m.Arrays[i].Name == name {
+			return &m.Arrays[i]
+		}
+	}
+	return nil
+}
+
+// Crypt is the encrypted device of that name, or nil.
+func (m *Machine) Crypt(name string) *Crypt {
+	for i := range m.Crypts {
+		if m.Crypts[i].Name == name {
+			return &m.Crypts[i]
 		}
 	}
 	return nil
@@ -130,19 +162,17 @@ func (m *Machine) Resolve(r Ref) (Device, error) {
 		}
 		return Device{}, fmt.Errorf("%s: no such disk", r)
 	case RefPart:
-		name, n, ok := r.Part()
-		if !ok {
-			return Device{}, fmt.Errorf("%q: malformed name of a partition", r)
+		return m.resolvePart(r)
+	case RefArray:
+		if a := m.Array(r.Body()); a != nil {
+			return Device{Ref: r, Path: a.Path, Size: a.Size, Disk: &a.Disk, Array: a}, nil
 		}
-		d := m.Disk(name)
-		if d == nil {
-			return Device{}, fmt.Errorf("%s: no disk %s", r, name)
+		return Device{}, fmt.Errorf("%s: no such array", r)
+	case RefCrypt:
+		if c := m.Crypt(r.Body()); c != nil {
+			return Device{Ref: r, Path: "/dev/mapper/" + c.Name, Size: c.Size, Crypt: c}, nil
 		}
-		p := d.Partition(n)
-		if p == nil {
-			return Device{}, fmt.Errorf("%s: disk %s has no partition %d", r, name, n)
-		}
-		return Device{Ref: r, Path: p.Path, Size: d.Bytes(p.Size), Disk: d, Partition: p}, nil
+		return Device{}, fmt.Errorf("%s: no such encrypted device", r)
 	case RefLV:
 		vg, lv, ok := r.LV()
 		if !ok {
@@ -159,6 +189,26 @@ func (m *Machine) Resolve(r Ref) (Device, error) {
 		return Device{Ref: r, Path: MapperPath(vg, lv), Size: v.Size, Group: g, Volume: v}, nil
 	}
 	return Device{}, fmt.Errorf("%q: not a device that this version knows", r)
+}
+
+func (m *Machine) resolvePart(r Ref) (Device, error) {
+	name, n, ok := r.Part()
+	if !ok {
+		return Device{}, fmt.Errorf("%q: malformed name of a partition", r)
+	}
+	var a *Array
+	d := m.Disk(name)
+	if d == nil {
+		if a = m.Array(name); a == nil {
+			return Device{}, fmt.Errorf("%s: no disk or array %s", r, name)
+		}
+		d = &a.Disk
+	}
+	p := d.Partition(n)
+	if p == nil {
+		return Device{}, fmt.Errorf("%s: disk %s has no partition %d", r, name, n)
+	}
+	return Device{Ref: r, Path: p.Path, Size: d.Bytes(p.Size), Disk: d, Partition: p, Array: a}, nil
 }
 
 // MapperPath is the device node that device mapper gives a logical volume:
@@ -238,42 +288,26 @@ func (m *Machine) MountAt(target string) *Mount {
 }
 
 // DisksUnder are the disks that a device lies on, in the order of m.Disks and
-// each once: itself, the disk of a partition, or those of the physical volumes
-// of a volume's group. A Ref that points at nothing has none.
+// each once: itself, the disk of a partition, those of an array's members, or
+// those of the physical volumes of a volume. A Ref that points at nothing has
+// none.
 func (m *Machine) DisksUnder(r Ref) []Disk {
-	names := map[string]bool{}
-	m.collectDisks(r, names, map[Ref]bool{})
+	refs := []Ref{r}
+	// A volume that is pinned to some members of its group does not lie on the others.
+	if dev, err := m.Resolve(r); err == nil && dev.Volume != nil && len(dev.Volume.Devices) > 0 {
+		refs = dev.Volume.Devices
+	}
+	under := map[Ref]bool{}
+	for _, r := range refs {
+		for _, b := range m.Below(r) {
+			under[b] = true
+		}
+	}
 	var out []Disk
 	for _, d := range m.Disks {
-		if names[d.Name] {
+		if under[DiskRef(d.Name)] {
 			out = append(out, d)
 		}
 	}
 	return out
-}
-
-// collectDisks looks at each Ref once: a layout that was tampered with could
-// point in circles.
-func (m *Machine) collectDisks(r Ref, names map[string]bool, seen map[Ref]bool) {
-	if seen[r] {
-		return
-	}
-	seen[r] = true
-	dev, err := m.Resolve(r)
-	if err != nil {
-		return
-	}
-	if dev.Disk != nil {
-		names[dev.Disk.Name] = true
-		return
-	}
-	if len(dev.Volume.Devices) > 0 {
-		for _, on := range dev.Volume.Devices {
-			m.collectDisks(on, names, seen)
-		}
-		return
-	}
-	for _, p := range dev.Group.Physical {
-		m.collectDisks(p.On, names, seen)
-	}
 }

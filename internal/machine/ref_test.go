@@ -7,6 +7,13 @@ import (
 
 func twoDiskVG() *Machine {
 	return &Machine{
+		Arrays: []Array{{
+			Disk: Disk{Name: "md0", Path: "/dev/md/data", Size: 2 << 30, LogicalSector: 512, Table: &PartitionTable{
+				Kind: GPT, Partitions: []Partition{{Number: 1, Path: "/dev/md0p1", Start: 2048, Size: 2048}},
+			}},
+			Level: "raid0", Slots: 2, Members: []ArrayMember{{On: DiskRef("sdc")}, {On: LVRef("vg-0", "pinned"), Slot: 1}},
+		}},
+		Crypts: []Crypt{{Name: "secret", Version: 2, On: PartRef("md0", 1), Size: 512 << 20}},
 		Disks: []Disk{
 			{Name: "sda", Path: "/dev/sda", Size: 1 << 30, LogicalSector: 4096, Table: &PartitionTable{
 				Kind: GPT, Partitions: []Partition{{Number: 1, Path: "/dev/sda1", Start: 256, Size: 1024}},
@@ -39,7 +46,13 @@ func TestResolve(t *testing.T) {
 		{ref: "part:sda/01", err: `"part:sda/01": malformed name of a partition`},
 		{ref: "lv:vg-0", err: `"lv:vg-0": malformed name of a logical volume`},
 		{ref: "lv:vg-0/home", err: "lv:vg-0/home: volume group vg-0 has no volume home"},
-		{ref: "md:md0", err: `"md:md0": not a device that this version knows`},
+		{ref: "md:md0", path: "/dev/md/data", size: 2 << 30},
+		{ref: "part:md0/1", path: "/dev/md0p1", size: 2048 * 512},
+		{ref: "luks:secret", path: "/dev/mapper/secret", size: 512 << 20},
+		{ref: "md:md1", err: "md:md1: no such array"},
+		{ref: "part:md1/1", err: "part:md1/1: no disk or array md1"},
+		{ref: "luks:none", err: "luks:none: no such encrypted device"},
+		{ref: "zfs:tank", err: `"zfs:tank": not a device that this version knows`},
 		{ref: "", err: `"": not a device that this version knows`},
 	} {
 		got, err := m.Resolve(c.ref)
@@ -62,6 +75,7 @@ func TestDisksUnder(t *testing.T) {
 		"lv:vg-0/pinned": {"sdb"},
 		"part:sda/1":     {"sda"},
 		"disk:sdc":       {"sdc"},
+		"luks:secret":    {"sda", "sdb", "sdc"}, // by way of the array, whose member is a volume
 		"disk:none":      nil,
 	} {
 		var got []string

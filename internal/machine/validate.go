@@ -21,7 +21,12 @@ func (m *Machine) Validate() error {
 		v.bad("firmware %q is neither %s nor %s", m.Firmware.Kind, BIOS, UEFI)
 	}
 	v.disks()
+	v.arrays()
+	v.crypts()
 	v.groups()
+	if _, err := m.Layers(); err != nil {
+		v.bad("%w", err)
+	}
 	v.fileSystems()
 	v.swaps()
 	v.mounts()

@@ -25,6 +25,8 @@ var byName = map[string]func() machine.Machine{
 	"nvme-4k":          NVMe4K,
 	"whole-disk-ext4":  WholeDiskExt4,
 	"two-disks":        TwoDisks,
+	"raid1-lvm":        RAID1LVM,
+	"luks-lvm":         LUKSLVM,
 }
 
 // Names are the names of all machines, sorted.
