@@ -21,9 +21,9 @@ const (
 // fitter changes m, the renamed copy of old, disk by disk.
 type fitter struct {
 	m       *machine.Machine
-	old     machine.Machine
 	choices []plan.Choice
-	grown   map[string]bool // volume groups that got new space
+	grown   map[string]bool        // volume groups that got new space
+	members map[machine.Ref]resize // members of arrays that got another size
 	wishes  Wishes
 }
 
@@ -227,13 +227,7 @@ func move(pieces []piece, i int, edge, delta machine.Bytes) {
 func (f *fitter) shrink(d *machine.Disk, pieces []piece, missing, first machine.Bytes) error {
 	spare := make([]machine.Bytes, len(pieces))
 	for i, pc := range pieces {
-		ref := machine.PartRef(d.Name, pc.p.Number)
-		if pc.p.Extended() {
-			continue
-		}
-		if least := up(f.least(ref, pc.size), align); least < pc.size {
-			spare[i] = (pc.size - least) / align * align
-		}
+		spare[i] = f.spare(d, pc)
 	}
 	give, ok := share(up(missing, align), spare, align)
 	if !ok {
@@ -260,6 +254,15 @@ func (f *fitter) shrink(d *machine.Disk, pieces []piece, missing, first machine.
 		}
 	}
 	return nil
+}
+
+// spare is how much smaller a partition may become.
+func (f *fitter) spare(d *machine.Disk, pc piece) machine.Bytes {
+	if pc.p.Extended() {
+		return 0
+	}
+	least := up(f.least(machine.PartRef(d.Name, pc.p.Number), pc.size), align)
+	return max(pc.size-least, 0) / align * align
 }
 
 // share splits an amount over givers in proportion to what they can spare, in

@@ -106,7 +106,7 @@ func (p *placer) usable(r machine.Ref, fs machine.FileSystem) error {
 	refuse := func(format string, args ...any) error {
 		return fail.New(fail.Refused, "%s %s", r.Body(), fmt.Sprintf(format, args...))
 	}
-	for _, d := range p.disks(dev) {
+	for _, d := range p.disks(r) {
 		switch {
 		case slices.Contains(p.wishes.Protected, d.Name):
 			return refuse("lies on disk %s, which holds the medium or the backup: it is never overwritten", d.Name)
@@ -114,8 +114,8 @@ func (p *placer) usable(r machine.Ref, fs machine.FileSystem) error {
 			return refuse("lies on disk %s, which is read-only", d.Name)
 		}
 	}
-	if g := p.here.GroupOn(r); g != nil {
-		return refuse("is a physical volume of volume group %s", g.Name)
+	if l, ok := p.here.LayerOn(r); ok {
+		return refuse("is a part of %s", l.Name())
 	}
 	if p.here.SwapOn(r) != nil {
 		return fail.Hint(refuse("holds swap, not a file system"), "if it is not needed any more: wipefs -a %s", dev.Path)
@@ -139,22 +139,25 @@ func isESP(d machine.Disk, q machine.Partition) bool {
 }
 
 // disks are all disks beneath a device: of a volume those of its whole group.
-func (p *placer) disks(dev machine.Device) []machine.Disk {
-	refs := []machine.Ref{dev.Ref}
-	if dev.Group != nil {
-		for _, pv := range dev.Group.Physical {
-			refs = append(refs, pv.On)
+func (p *placer) disks(r machine.Ref) []machine.Disk {
+	below := p.here.Below(r)
+	return filter(p.here.Disks, func(d machine.Disk) bool { return slices.Contains(below, machine.DiskRef(d.Name)) })
+}
+
+// layers puts what lies between those disks and the device into out.
+func (p *placer) layers(r machine.Ref, out *machine.Machine) {
+	for _, b := range p.here.Below(r) {
+		dev, err := p.here.Resolve(b)
+		switch {
+		case err != nil || dev.Partition != nil:
+		case dev.Array != nil:
+			out.Arrays = append(out.Arrays, *dev.Array)
+		case dev.Crypt != nil:
+			out.Crypts = append(out.Crypts, *dev.Crypt)
+		case dev.Group != nil && out.VolumeGroup(dev.Group.Name) == nil:
+			out.VolumeGroups = append(out.VolumeGroups, *dev.Group)
 		}
 	}
-	var out []machine.Disk
-	for _, d := range p.here.Disks {
-		if slices.ContainsFunc(refs, func(r machine.Ref) bool {
-			return slices.ContainsFunc(p.here.DisksUnder(r), func(u machine.Disk) bool { return u.Name == d.Name })
-		}) {
-			out = append(out, d)
-		}
-	}
-	return out
 }
 
 // target is what the plan is about: the disks beneath the place as they are,
@@ -165,14 +168,12 @@ func (p *placer) target(r machine.Ref, fs machine.FileSystem) (machine.Machine, 
 	rec := p.recorded
 	out := machine.Machine{
 		Version: rec.Version, Recorded: rec.Recorded, Hostname: rec.Hostname, MachineID: rec.MachineID,
-		Arch: rec.Arch, Kernel: rec.Kernel, OS: rec.OS, Disks: p.disks(dev),
+		Arch: rec.Arch, Kernel: rec.Kernel, OS: rec.OS, Disks: p.disks(r),
 	}
 	for i := range out.Disks {
 		out.Disks[i].Signatures = nil // they change while the plan is carried out
 	}
-	if dev.Group != nil {
-		out.VolumeGroups = []machine.VolumeGroup{*dev.Group}
-	}
+	p.layers(r, &out)
 	there := p.here.FileSystemOn(r)
 	if p.wishes.Keep {
 		if err := p.kept(r, fs, there); err != nil {
@@ -229,7 +230,7 @@ func (p *placer) fitted(out *machine.Machine, was, now machine.Bytes) error {
 	if least := leastFS(*fs, true); now < least {
 		return tooSmallFor(fs.On, now, least)
 	}
-	f := fitter{m: out, old: *p.recorded}
+	f := fitter{m: out}
 	if now != was || fs.Size > now {
 		if resizable(*fs) {
 			f.resizeFS(fs, now)
@@ -275,6 +276,10 @@ func ownUUID(fs machine.FileSystem, m machine.Machine) string {
 	switch {
 	case dev.Partition != nil:
 		id += dev.Disk.Serial + dev.Disk.WWN + dev.Partition.UUID
+	case dev.Array != nil:
+		id += dev.Array.UUID
+	case dev.Crypt != nil:
+		id += dev.Crypt.UUID
 	case dev.Volume != nil:
 		id += dev.Volume.UUID
 	default:

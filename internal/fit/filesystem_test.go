@@ -120,7 +120,7 @@ func TestFileSystemGuards(t *testing.T) {
 		{name: "volume on the disk with the backup", wishes: FSWishes{Mount: "/home", Protected: []string{"vda"}}, want: "medium or the backup", kind: fail.Refused},
 		{name: "named partition on the disk with the backup", spoil: spare(4 << 30), wishes: FSWishes{Mount: "/home", Onto: "/dev/sdb1", Protected: []string{"sdb"}}, want: "medium or the backup", kind: fail.Refused},
 		{name: "read-only disk", spoil: func(_, here *machine.Machine) { here.Disks[0].ReadOnly = true }, wishes: FSWishes{Mount: "/boot"}, want: "read-only", kind: fail.Refused},
-		{name: "physical volume", wishes: FSWishes{Mount: "/home", Onto: "/dev/vda3"}, want: "physical volume of volume group vg0", kind: fail.Refused},
+		{name: "physical volume", wishes: FSWishes{Mount: "/home", Onto: "/dev/vda3"}, want: "a part of volume group vg0", kind: fail.Refused},
 		{name: "swap", wishes: FSWishes{Mount: "/boot", Onto: "vg0/swap"}, want: "holds swap", kind: fail.Refused},
 		{name: "disk with a table", wishes: FSWishes{Mount: "/boot", Onto: "/dev/vda"}, want: "partition table", kind: fail.Refused},
 		{name: "EFI system partition for another kind", wishes: FSWishes{Mount: "/boot", Onto: "vda1"}, want: "EFI system partition", kind: fail.Refused},

@@ -8,6 +8,7 @@ package fit
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/mkcdrec/mkcdrec/internal/fail"
 	"github.com/mkcdrec/mkcdrec/internal/machine"
@@ -51,16 +52,14 @@ func Onto(recorded, here machine.Machine, w Wishes) (machine.Machine, []plan.Cho
 	}
 	choices = append(choices, matched...)
 	rename(&out, pairs)
-	f := fitter{m: &out, old: recorded, choices: choices, grown: map[string]bool{}, wishes: w}
+	f := fitter{m: &out, choices: choices, grown: map[string]bool{}, members: map[machine.Ref]resize{}, wishes: w}
 	for i := range out.Disks {
 		if err := f.disk(&out.Disks[i], pairs[i]); err != nil {
 			return machine.Machine{}, nil, err
 		}
 	}
-	for i := range out.VolumeGroups {
-		if err := f.group(&out.VolumeGroups[i]); err != nil {
-			return machine.Machine{}, nil, err
-		}
+	if err := f.layers(); err != nil {
+		return machine.Machine{}, nil, err
 	}
 	if err := f.fileSystems(); err != nil {
 		return machine.Machine{}, nil, err
@@ -81,32 +80,10 @@ func clone(m machine.Machine) (machine.Machine, error) {
 	return out, nil
 }
 
-// keepNeeded drops the disks and volume groups that hold nothing of the
-// backup: no mounted file system, no swap, no boot loader. What it drops is
-// named in the choices.
+// keepNeeded drops the disks and layers that hold nothing of the backup: no
+// mounted file system, no swap, no boot loader. What it drops is named in the
+// choices.
 func keepNeeded(m *machine.Machine) ([]machine.Disk, []plan.Choice, error) {
-	need, groups := map[string]bool{}, map[string]bool{}
-	mark := func(r machine.Ref) error {
-		if r == "" {
-			return nil
-		}
-		dev, err := m.Resolve(r)
-		if err != nil {
-			return fail.New(fail.Damaged, "the recorded layout contradicts itself: %w", err)
-		}
-		if dev.Group != nil {
-			groups[dev.Group.Name] = true
-			for _, p := range dev.Group.Physical {
-				for _, d := range m.DisksUnder(p.On) {
-					need[d.Name] = true
-				}
-			}
-		}
-		for _, d := range m.DisksUnder(r) {
-			need[d.Name] = true
-		}
-		return nil
-	}
 	var refs []machine.Ref
 	for _, mt := range m.Mounts {
 		refs = append(refs, mt.On)
@@ -115,36 +92,31 @@ func keepNeeded(m *machine.Machine) ([]machine.Disk, []plan.Choice, error) {
 		refs = append(refs, s.On)
 	}
 	refs = append(refs, m.BootLoader.Disks...)
+	needed := map[machine.Ref]bool{}
 	for _, r := range refs {
-		if err := mark(r); err != nil {
-			return nil, nil, err
+		if r == "" { // a swap file
+			continue
+		}
+		if _, err := m.Resolve(r); err != nil {
+			return nil, nil, fail.New(fail.Damaged, "the recorded layout contradicts itself: %w", err)
+		}
+		for _, b := range m.Below(r) {
+			needed[b] = true
 		}
 	}
-	if len(need) == 0 {
+	onNeeded := func(d machine.Disk) bool { return needed[machine.DiskRef(d.Name)] }
+	if !slices.ContainsFunc(m.Disks, onNeeded) {
 		return nil, nil, fail.New(fail.Unsupported, "the recorded layout has no disk that holds anything of the backup")
 	}
-	var choices []plan.Choice
-	m.VolumeGroups = filter(m.VolumeGroups, func(g machine.VolumeGroup) bool {
-		for _, p := range g.Physical {
-			for _, d := range m.DisksUnder(p.On) {
-				groups[g.Name] = groups[g.Name] && need[d.Name]
-				// A group that lies only on disks that are made anew anyway is
-				// made anew, too, though the backup has no file of it.
-				if len(g.Physical) == 1 && need[d.Name] {
-					groups[g.Name] = true
-				}
-			}
-		}
-		if !groups[g.Name] {
-			choices = append(choices, plan.Choice{Subject: "volume group " + g.Name, Chosen: "left out", Why: "nothing of it is in the backup"})
-		}
-		return groups[g.Name]
-	})
+	choices, err := keepLayers(m, needed)
+	if err != nil {
+		return nil, nil, err
+	}
 	m.Disks = filter(m.Disks, func(d machine.Disk) bool {
-		if !need[d.Name] && (d.Table != nil || len(d.Signatures) > 0) {
+		if !onNeeded(d) && (d.Table != nil || len(d.Signatures) > 0) {
 			choices = append(choices, plan.Choice{Subject: "disk " + d.Name, Chosen: "left out", Why: "nothing of it is in the backup"})
 		}
-		return need[d.Name]
+		return onNeeded(d)
 	})
 	resolves := func(r machine.Ref) bool { _, err := m.Resolve(r); return err == nil }
 	m.FileSystems = filter(m.FileSystems, func(fs machine.FileSystem) bool { return resolves(fs.On) })
@@ -155,6 +127,40 @@ func keepNeeded(m *machine.Machine) ([]machine.Disk, []plan.Choice, error) {
 		}
 	}
 	return m.Disks, choices, nil
+}
+
+// keepLayers drops the layers that nothing of the backup stands on. One that
+// lies only on disks that are made anew anyway is made anew, too, though the
+// backup has no file of it.
+func keepLayers(m *machine.Machine, needed map[machine.Ref]bool) ([]plan.Choice, error) {
+	layers, err := m.Layers()
+	if err != nil {
+		return nil, fail.New(fail.Damaged, "the recorded layout contradicts itself: %w", err)
+	}
+	keep := map[string]bool{}
+	var choices []plan.Choice
+	dropped := map[machine.Ref]bool{}
+	for _, l := range layers {
+		k, whole := false, len(l.On()) > 0
+		for _, r := range l.Gives() {
+			k = k || needed[r]
+		}
+		for _, r := range l.On() {
+			for _, b := range m.Below(r) {
+				whole = whole && !dropped[b] && (b.Kind() != machine.RefDisk || needed[b])
+			}
+		}
+		if keep[l.Name()] = k || whole; !keep[l.Name()] {
+			for _, r := range l.Gives() {
+				dropped[r] = true
+			}
+			choices = append(choices, plan.Choice{Subject: l.Name(), Chosen: "left out", Why: "nothing of it is in the backup"})
+		}
+	}
+	m.Arrays = filter(m.Arrays, func(a machine.Array) bool { return keep[machine.Layer{Array: &a}.Name()] })
+	m.Crypts = filter(m.Crypts, func(c machine.Crypt) bool { return keep[machine.Layer{Crypt: &c}.Name()] })
+	m.VolumeGroups = filter(m.VolumeGroups, func(g machine.VolumeGroup) bool { return keep[machine.Layer{Group: &g}.Name()] })
+	return choices, nil
 }
 
 func filter[T any](in []T, keep func(T) bool) []T {
@@ -184,6 +190,14 @@ func rename(m *machine.Machine, pairs []machine.Disk) {
 				*r = machine.PartRef(names[d], num)
 			}
 		}
+	}
+	for i := range m.Arrays {
+		for j := range m.Arrays[i].Members {
+			ref(&m.Arrays[i].Members[j].On)
+		}
+	}
+	for i := range m.Crypts {
+		ref(&m.Crypts[i].On)
 	}
 	for i := range m.VolumeGroups {
 		g := &m.VolumeGroups[i]

@@ -218,11 +218,17 @@ func TestMBRBeyond2TiB(t *testing.T) {
 // must hold what was used and some more, and the size that a refusal names
 // must be accepted.
 func TestSmallestDisk(t *testing.T) {
-	for _, name := range []string{"uefi-plain", "bios-mbr-logical", "uefi-lvm", "btrfs-subvols", "nvme-4k", "whole-disk-ext4"} {
+	for _, name := range []string{"uefi-plain", "bios-mbr-logical", "uefi-lvm", "btrfs-subvols", "nvme-4k", "whole-disk-ext4", "raid1-lvm", "luks-lvm"} {
 		t.Run(name, func(t *testing.T) {
 			m := machinetest.Get(name)
 			onto := func(size machine.Bytes) (machine.Machine, error) {
-				got, _, err := Onto(m, blank(machine.Disk{Name: "sda", Size: size, LogicalSector: m.Disks[0].LogicalSector}), Wishes{})
+				var disks []machine.Disk
+				w := Wishes{Map: map[string]string{}}
+				for i, d := range m.Disks {
+					n := machine.Disk{Name: "sd" + string(rune('a'+i)), Size: size, LogicalSector: d.LogicalSector}
+					disks, w.Map[d.Name] = append(disks, n), n.Name
+				}
+				got, _, err := Onto(m, blank(disks...), w)
 				return got, err
 			}
 			bad, good := 64*mib, m.Disks[0].Size

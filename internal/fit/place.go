@@ -1,6 +1,7 @@
 package fit
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/mkcdrec/mkcdrec/internal/fail"
@@ -47,12 +48,16 @@ func (p *placer) recordedPlace(fs machine.FileSystem) (found []machine.Ref, why 
 		}
 		return found, "the volume of the recorded name", nil
 	}
+	if was.Crypt != nil || was.Array != nil && was.Partition == nil {
+		found, why = p.recordedLayer(was)
+		return found, why, nil
+	}
 	sameDisk := func(d machine.Disk) bool {
 		return was.Disk.Serial != "" && d.Serial == was.Disk.Serial || was.Disk.WWN != "" && d.WWN == was.Disk.WWN
 	}
 	byID, why := "the recorded PARTUUID", "the same partition of the disk with the recorded identity"
 	var same []machine.Ref
-	for _, d := range p.here.Disks {
+	for _, d := range p.tables() {
 		if was.Partition == nil {
 			if sameDisk(d) {
 				same = append(same, machine.DiskRef(d.Name))
@@ -81,6 +86,33 @@ func (p *placer) recordedPlace(fs machine.FileSystem) (found []machine.Ref, why 
 	return same, why, nil
 }
 
+// recordedLayer looks for the array or encrypted device of the recorded UUID.
+func (p *placer) recordedLayer(was machine.Device) (found []machine.Ref, why string) {
+	if was.Crypt != nil {
+		for _, c := range p.here.Crypts {
+			if c.UUID != "" && c.UUID == was.Crypt.UUID {
+				found = append(found, machine.CryptRef(c.Name))
+			}
+		}
+		return found, "the encrypted device with the recorded UUID"
+	}
+	for _, a := range p.here.Arrays {
+		if a.UUID != "" && a.UUID == was.Array.UUID {
+			found = append(found, machine.ArrayRef(a.Name))
+		}
+	}
+	return found, "the array with the recorded UUID"
+}
+
+// tables are the disks here, and the arrays that look like one.
+func (p *placer) tables() []machine.Disk {
+	out := slices.Clone(p.here.Disks)
+	for _, a := range p.here.Arrays {
+		out = append(out, a.Disk)
+	}
+	return out
+}
+
 func partitions(d machine.Disk) []machine.Partition {
 	if d.Table == nil {
 		return nil
@@ -106,6 +138,15 @@ func DeviceNames(here machine.Machine) map[string][]machine.Ref {
 			out[n] = append(out[n], r)
 		}
 	}
+	parts := func(d machine.Disk) {
+		for _, q := range partitions(d) {
+			ref := machine.PartRef(d.Name, q.Number)
+			add(ref, q.Path, strings.TrimPrefix(q.Path, "/dev/"))
+			if q.UUID != "" {
+				add(ref, "partuuid:"+strings.ToLower(q.UUID))
+			}
+		}
+	}
 	for _, d := range here.Disks {
 		ref := machine.DiskRef(d.Name)
 		add(ref, d.Path, strings.TrimPrefix(d.Path, "/dev/"))
@@ -115,13 +156,14 @@ func DeviceNames(here machine.Machine) map[string][]machine.Ref {
 		if d.WWN != "" {
 			add(ref, "wwn:"+d.WWN)
 		}
-		for _, q := range partitions(d) {
-			ref := machine.PartRef(d.Name, q.Number)
-			add(ref, q.Path, strings.TrimPrefix(q.Path, "/dev/"))
-			if q.UUID != "" {
-				add(ref, "partuuid:"+strings.ToLower(q.UUID))
-			}
-		}
+		parts(d)
+	}
+	for _, a := range here.Arrays {
+		add(machine.ArrayRef(a.Name), a.Path, strings.TrimPrefix(a.Path, "/dev/"))
+		parts(a.Disk)
+	}
+	for _, c := range here.Crypts {
+		add(machine.CryptRef(c.Name), "/dev/mapper/"+c.Name, "mapper/"+c.Name)
 	}
 	for _, g := range here.VolumeGroups {
 		for _, lv := range g.Logical {

@@ -2,6 +2,7 @@ package fit
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/mkcdrec/mkcdrec/internal/fail"
 	"github.com/mkcdrec/mkcdrec/internal/machine"
@@ -14,8 +15,8 @@ const pvMetadata = mib
 
 // growable says whether new space on this device would be of use.
 func (f *fitter) growable(r machine.Ref) bool {
-	if g := f.m.GroupOn(r); g != nil {
-		return true
+	if l, ok := f.m.LayerOn(r); ok {
+		return l.Group != nil || slices.ContainsFunc(l.Gives(), f.growable)
 	}
 	fs := f.m.FileSystemOn(r)
 	return fs != nil && resizable(*fs) && len(f.m.MountsOn(r)) > 0
@@ -66,8 +67,8 @@ func journal(size machine.Bytes) machine.Bytes {
 
 // least is how small a device may become that has the given size now.
 func (f *fitter) least(r machine.Ref, size machine.Bytes) machine.Bytes {
-	if g := f.m.GroupOn(r); g != nil {
-		return min(f.leastPV(g, r), size)
+	if l, ok := f.m.LayerOn(r); ok {
+		return min(f.leastBelow(l, r, size), size)
 	}
 	if fs := f.m.FileSystemOn(r); fs != nil {
 		if !resizable(*fs) || len(f.m.MountsOn(r)) == 0 {
@@ -123,20 +124,8 @@ func (f *fitter) resized(r machine.Ref, was, now machine.Bytes) error {
 	if was == now {
 		return nil
 	}
-	if g := f.m.GroupOn(r); g != nil {
-		for i := range g.Physical {
-			p := &g.Physical[i]
-			if p.On != r {
-				continue
-			}
-			size := (now - pvMetadata) / extent(g) * extent(g)
-			if size > p.Size {
-				f.grown[g.Name] = true
-			}
-			p.Free = max(p.Free+size-p.Size, 0)
-			p.Size = size
-		}
-		return nil
+	if l, ok := f.m.LayerOn(r); ok {
+		return f.resizedBelow(l, r, was, now)
 	}
 	if fs := f.m.FileSystemOn(r); fs != nil {
 		f.resizeFS(fs, now)
@@ -179,7 +168,7 @@ func (f *fitter) group(g *machine.VolumeGroup) error {
 	case used > room:
 		return f.shrinkVolumes(g, used-room)
 	case f.grown[g.Name] && f.wishes.GrowLargest:
-		f.growLargest(g, room-used)
+		return f.growLargest(g, room-used)
 	case f.grown[g.Name]:
 		f.say("volume group "+g.Name, plan.Size(room-used)+" free", "the disk is larger; the volumes keep their sizes")
 	}
@@ -200,13 +189,15 @@ func (f *fitter) shrinkVolumes(g *machine.VolumeGroup, missing machine.Bytes) er
 			continue
 		}
 		lv := &g.Logical[i]
-		f.setVolume(g, lv, lv.Size-b)
+		if err := f.setVolume(g, lv, lv.Size-b); err != nil {
+			return err
+		}
 		f.say("volume "+g.Name+"/"+lv.Name, "shrinks to "+plan.Size(lv.Size), "the disk is smaller; what is on it fits")
 	}
 	return nil
 }
 
-func (f *fitter) growLargest(g *machine.VolumeGroup, space machine.Bytes) {
+func (f *fitter) growLargest(g *machine.VolumeGroup, space machine.Bytes) error {
 	best := -1
 	for i, lv := range g.Logical {
 		if len(lv.Devices) == 0 && lv.Stripes <= 1 && f.growable(machine.LVRef(g.Name, lv.Name)) && (best < 0 || lv.Size > g.Logical[best].Size) {
@@ -214,18 +205,17 @@ func (f *fitter) growLargest(g *machine.VolumeGroup, space machine.Bytes) {
 		}
 	}
 	if space = space / extent(g) * extent(g); best < 0 || space <= 0 {
-		return
+		return nil
 	}
 	lv := &g.Logical[best]
-	f.setVolume(g, lv, lv.Size+space)
-	f.say("volume "+g.Name+"/"+lv.Name, "grows to "+plan.Size(lv.Size), "it is the largest volume that can grow")
+	f.say("volume "+g.Name+"/"+lv.Name, "grows to "+plan.Size(lv.Size+space), "it is the largest volume that can grow")
+	return f.setVolume(g, lv, lv.Size+space)
 }
 
-func (f *fitter) setVolume(g *machine.VolumeGroup, lv *machine.LogicalVolume, size machine.Bytes) {
+func (f *fitter) setVolume(g *machine.VolumeGroup, lv *machine.LogicalVolume, size machine.Bytes) error {
+	was := lv.Size
 	lv.Size = size
-	if fs := f.m.FileSystemOn(machine.LVRef(g.Name, lv.Name)); fs != nil {
-		f.resizeFS(fs, size)
-	}
+	return f.resized(machine.LVRef(g.Name, lv.Name), was, size)
 }
 
 // fileSystems adapts block sizes to the sectors below and checks that what was

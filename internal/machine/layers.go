@@ -39,6 +39,28 @@ func (l Layer) On() []Ref {
 	return out
 }
 
+// Gives are the devices that the layer makes: of an array with a partition
+// table its partitions, too.
+func (l Layer) Gives() []Ref {
+	switch {
+	case l.Array != nil:
+		out := []Ref{ArrayRef(l.Array.Name)}
+		if l.Array.Table != nil {
+			for _, p := range l.Array.Table.Partitions {
+				out = append(out, PartRef(l.Array.Name, p.Number))
+			}
+		}
+		return out
+	case l.Crypt != nil:
+		return []Ref{CryptRef(l.Crypt.Name)}
+	}
+	var out []Ref
+	for _, lv := range l.Group.Logical {
+		out = append(out, LVRef(l.Group.Name, lv.Name))
+	}
+	return out
+}
+
 // all are the layers in recorded order.
 func (m *Machine) all() []Layer {
 	var out []Layer

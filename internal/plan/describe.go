@@ -59,7 +59,7 @@ func Describe(w io.Writer, p Plan) error {
 func (e Erased) Text(m machine.Machine) string {
 	var out strings.Builder
 	out.WriteString(e.Name(m))
-	if dev, err := m.Resolve(e.Device); err == nil && (dev.Disk == nil || dev.Partition != nil) {
+	if dev, err := m.Resolve(e.Device); err == nil && e.Device.Kind() != machine.RefDisk {
 		fmt.Fprintf(&out, ", %s, on", Size(dev.Size))
 		for i, d := range m.DisksUnder(e.Device) {
 			if i > 0 {
@@ -118,6 +118,14 @@ func (s Step) Text(m machine.Machine) string {
 		return "wipe all signatures from " + on
 	case PartitionDisk:
 		return fmt.Sprintf("write a partition table (%s) with %s to %s", strings.ToUpper(string(s.Table.Kind)), wording.Count(len(s.Table.Partitions), "partition"), on)
+	case MakeArray:
+		return fmt.Sprintf("make the %s array %s, %s, of %s", s.Array.Level, on, Size(s.Array.Size), members(m, s.Array))
+	case MakeCrypt:
+		under := s.Crypt.On.Body()
+		if d, err := m.Resolve(s.Crypt.On); err == nil {
+			under = d.Path
+		}
+		return fmt.Sprintf("encrypt %s with LUKS%d and open it as %s", under, s.Crypt.Version, s.Crypt.Name)
 	case CreatePV:
 		return "make LVM physical volume " + on
 	case CreateVG:
@@ -157,15 +165,34 @@ func (s Step) details(m machine.Machine) []string {
 	if s.Kind != PartitionDisk {
 		return nil
 	}
-	d := m.Disk(s.Device.Body())
-	if d == nil {
+	dev, err := m.Resolve(s.Device)
+	if err != nil || dev.Disk == nil {
 		return nil
 	}
 	var out []string
 	for _, p := range s.Table.Partitions {
-		out = append(out, fmt.Sprintf("%d  %-10s %s", p.Number, Size(d.Bytes(p.Size)), purpose(m, d.Name, p)))
+		out = append(out, fmt.Sprintf("%d  %-10s %s", p.Number, Size(dev.Disk.Bytes(p.Size)), purpose(m, dev.Disk.Name, p)))
 	}
 	return out
+}
+
+// members lists the devices of an array.
+func members(m machine.Machine, a *machine.Array) string {
+	var out []string
+	for _, member := range a.Members {
+		name := member.On.Body()
+		if d, err := m.Resolve(member.On); err == nil {
+			name = d.Path
+		}
+		if member.Slot < 0 {
+			name += " (spare)"
+		}
+		out = append(out, name)
+	}
+	for range a.Missing() {
+		out = append(out, "missing")
+	}
+	return strings.Join(out, " ")
 }
 
 func purpose(m machine.Machine, disk string, p machine.Partition) string {

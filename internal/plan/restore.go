@@ -38,7 +38,9 @@ func Restore(fitted machine.Machine, choices []Choice, here machine.Machine, inf
 		b.p.Erases = append(b.p.Erases, erased(here, d))
 	}
 	b.disks()
-	b.volumes()
+	if err := b.layers(); err != nil {
+		return Plan{}, err
+	}
 	b.fileSystems()
 	b.mounts()
 	b.system(info)
@@ -93,15 +95,48 @@ func (b *builder) disks() {
 	}
 }
 
-func (b *builder) volumes() {
-	for _, g := range b.p.Target.VolumeGroups {
-		for _, pv := range g.Physical {
-			b.add(string(pv.On), Step{Kind: CreatePV, Device: pv.On, PV: &pv, Why: "member of volume group " + g.Name})
+// layers adds what lies between disks and file systems, each layer after those
+// that it stands on.
+func (b *builder) layers() error {
+	layers, err := b.p.Target.Layers()
+	if err != nil {
+		return fail.New(fail.Damaged, "the recorded layout contradicts itself: %w", err)
+	}
+	for _, l := range layers {
+		switch {
+		case l.Array != nil:
+			b.array(l.Array)
+		case l.Crypt != nil:
+			why := "as recorded, with a new header and a new key"
+			if l.Crypt.Header != "" {
+				why = "with the recorded header: all its keys open it"
+			}
+			b.add(l.Crypt.Name, Step{Kind: MakeCrypt, Device: machine.CryptRef(l.Crypt.Name), Crypt: l.Crypt, Why: why})
+		default:
+			b.group(l.Group)
 		}
-		b.add(g.Name, Step{Kind: CreateVG, VG: &g, Why: wording.Count(len(g.Physical), "member")})
-		for _, lv := range g.Logical {
-			b.add(g.Name+"/"+lv.Name, Step{Kind: CreateLV, Device: machine.LVRef(g.Name, lv.Name), VG: &g, LV: &lv, Why: "as recorded"})
-		}
+	}
+	return nil
+}
+
+func (b *builder) array(a *machine.Array) {
+	why := "as recorded"
+	if n := a.Missing(); n > 0 {
+		why = "as recorded, without the " + wording.Count(n, "member") + " that it lacked"
+	}
+	b.add(a.Name, Step{Kind: MakeArray, Device: machine.ArrayRef(a.Name), Array: a, Why: why})
+	if a.Table != nil {
+		b.add(a.Name, Step{Kind: PartitionDisk, Device: machine.ArrayRef(a.Name), Table: a.Table, Why: "as recorded"})
+	}
+}
+
+func (b *builder) group(g *machine.VolumeGroup) {
+	for _, pv := range g.Physical {
+		b.add(string(pv.On), Step{Kind: CreatePV, Device: pv.On, PV: &pv, Why: "member of volume group " + g.Name})
+	}
+	b.add(g.Name, Step{Kind: CreateVG, VG: g, Why: wording.Count(len(g.Physical), "member")})
+	for _, lv := range g.Logical {
+		b.add(g.Name+"/"+lv.Name, Step{Kind: CreateLV, Device: machine.LVRef(g.Name, lv.Name), VG: g, LV: &lv, Why: "as recorded"})
 	}
 }
 
@@ -211,12 +246,8 @@ func erased(here machine.Machine, target machine.Disk) Erased {
 
 // holds describes what is on a device, or "".
 func holds(m machine.Machine, r machine.Ref) string {
-	if g := m.GroupOn(r); g != nil {
-		names := make([]string, 0, len(g.Logical))
-		for _, lv := range g.Logical {
-			names = append(names, lv.Name)
-		}
-		return fmt.Sprintf("LVM volume group %s with %s", g.Name, strings.Join(names, ", "))
+	if l, ok := m.LayerOn(r); ok {
+		return holdsLayer(m, l)
 	}
 	if fs := m.FileSystemOn(r); fs != nil {
 		s := string(fs.Kind)
@@ -232,6 +263,37 @@ func holds(m machine.Machine, r machine.Ref) string {
 		return "swap"
 	}
 	return ""
+}
+
+// holdsLayer describes a layer by what would be lost with it.
+func holdsLayer(m machine.Machine, l machine.Layer) string {
+	what, inside := "", []string{}
+	switch {
+	case l.Array != nil:
+		what = fmt.Sprintf("member of the %s array %s", l.Array.Level, l.Array.Name)
+		refs := []machine.Ref{machine.ArrayRef(l.Array.Name)}
+		if l.Array.Table != nil {
+			refs = refs[:0]
+			for _, p := range l.Array.Table.Partitions {
+				refs = append(refs, machine.PartRef(l.Array.Name, p.Number))
+			}
+		}
+		for _, r := range refs {
+			inside = append(inside, holds(m, r))
+		}
+	case l.Crypt != nil:
+		what = fmt.Sprintf("LUKS%d %s", l.Crypt.Version, l.Crypt.Name)
+		inside = append(inside, holds(m, machine.CryptRef(l.Crypt.Name)))
+	default:
+		what = "LVM volume group " + l.Group.Name
+		for _, lv := range l.Group.Logical {
+			inside = append(inside, lv.Name)
+		}
+	}
+	if inside = slices.DeleteFunc(inside, func(s string) bool { return s == "" }); len(inside) == 0 {
+		return what
+	}
+	return what + " with " + strings.Join(inside, ", ")
 }
 
 // Confirmation is what has to be typed before the plan is carried out.

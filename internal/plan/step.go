@@ -16,7 +16,9 @@ type Kind string
 const (
 	Release        Kind = "release"     // deactivate what holds the disk (VGs, arrays, swap, mounts)
 	Wipe           Kind = "wipe"        // remove signatures from the disk and its old partitions
-	PartitionDisk  Kind = "partition"   // write the partition table
+	PartitionDisk  Kind = "partition"   // write the partition table of a disk or array
+	MakeArray      Kind = "array"       // create and start a RAID array
+	MakeCrypt      Kind = "luks"        // write a LUKS header and open the device
 	CreatePV       Kind = "pvcreate"    //
 	CreateVG       Kind = "vgcreate"    //
 	CreateLV       Kind = "lvcreate"    //
@@ -81,6 +83,8 @@ type Step struct {
 	Destroys string      `json:"destroys,omitempty"` // "" where nothing is lost
 
 	Table      *machine.PartitionTable `json:"table,omitempty"`       // partition
+	Array      *machine.Array          `json:"array,omitempty"`       // array
+	Crypt      *machine.Crypt          `json:"crypt,omitempty"`       // luks
 	PV         *machine.PhysicalVolume `json:"pv,omitempty"`          // pvcreate
 	VG         *machine.VolumeGroup    `json:"vg,omitempty"`          // vgcreate, lvcreate
 	LV         *machine.LogicalVolume  `json:"lv,omitempty"`          // lvcreate

@@ -92,6 +92,9 @@ func validLayout(m machine.Machine) error {
 			return fail.New(fail.Refused, "disk %s: %w", m.Disks[i].Name, err)
 		}
 	}
+	if err := validLayers(m); err != nil {
+		return err
+	}
 	for i := range m.VolumeGroups {
 		g := &m.VolumeGroups[i]
 		var room, used machine.Bytes
@@ -124,6 +127,49 @@ func validLayout(m machine.Machine) error {
 	for _, mt := range m.Mounts {
 		if m.FileSystemOn(mt.On) == nil {
 			return fail.New(fail.Refused, "nothing is to be made on %s, which is to be mounted on %s", mt.On, mt.Target)
+		}
+	}
+	return nil
+}
+
+// validLayers checks that arrays and encrypted devices fit on their devices.
+func validLayers(m machine.Machine) error {
+	if _, err := m.Layers(); err != nil {
+		return fail.New(fail.Refused, "%w", err)
+	}
+	for i := range m.Arrays {
+		a := &m.Arrays[i]
+		if m.Disk(a.Name) != nil || m.Array(a.Name) != a {
+			return fail.New(fail.Refused, "array %s has the name of another array or disk", a.Name)
+		}
+		if err := validTable(&a.Disk); err != nil {
+			return fail.New(fail.Refused, "array %s: %w", a.Name, err)
+		}
+		var room machine.Bytes
+		for _, member := range a.Members {
+			dev, err := m.Resolve(member.On)
+			if err != nil {
+				return fail.New(fail.Refused, "array %s: %w", a.Name, err)
+			}
+			if dev.Size < a.Component {
+				return fail.New(fail.Refused, "array %s: %s is smaller than its part of the array", a.Name, member.On)
+			}
+			room += dev.Size
+		}
+		if a.Component > 0 {
+			room = min(room, a.Capacity(a.Component))
+		}
+		if a.Size > room {
+			return fail.New(fail.Refused, "array %s has %s, and its members hold %s", a.Name, Size(a.Size), Size(room))
+		}
+	}
+	for _, c := range m.Crypts {
+		dev, err := m.Resolve(c.On)
+		if err != nil {
+			return fail.New(fail.Refused, "encrypted device %s: %w", c.Name, err)
+		}
+		if c.Size <= 0 || c.Offset < 0 || c.Size > dev.Size-c.Offset {
+			return fail.New(fail.Refused, "encrypted device %s is larger than its device", c.Name)
 		}
 	}
 	return nil

@@ -119,14 +119,20 @@ func samePlace(m, here *machine.Machine, e plan.Erased) error {
 	if same && was.Partition != nil {
 		same = was.Partition.Start == is.Partition.Start && was.Partition.UUID == is.Partition.UUID && was.Partition.Type == is.Partition.Type
 	}
+	if same && was.Array != nil {
+		same = is.Array != nil && was.Array.UUID == is.Array.UUID
+	}
+	if same && was.Crypt != nil {
+		same = is.Crypt != nil && was.Crypt.UUID == is.Crypt.UUID
+	}
 	if same && was.Volume != nil {
 		same = was.Volume.UUID == is.Volume.UUID && was.Group.UUID == is.Group.UUID
 	}
 	if !same {
 		return fail.New(fail.Refused, "%s is not the one that the plan was made for", e.Name(*m))
 	}
-	if g := here.GroupOn(e.Device); g != nil {
-		return fail.New(fail.Refused, "%s is a physical volume of volume group %s", e.Name(*m), g.Name)
+	if l, ok := here.LayerOn(e.Device); ok {
+		return fail.New(fail.Refused, "%s is a part of %s", e.Name(*m), l.Name())
 	}
 	return nil
 }
