@@ -211,9 +211,12 @@ func (j *job) beginMedium(ctx context.Context) (*medium.Writer, error) {
 	for _, w := range res.Warnings {
 		j.ui.Warn("%s", w)
 	}
+	for _, n := range res.Notes {
+		j.ui.Say("    note: %s", n)
+	}
 	j.ui.Say("    kernel %s, %s, %s: %s, needs %s of memory (%s)", res.KernelVersion, wording.Count(len(res.Programs), "program"), wording.Count(res.Modules, "module"),
 		ui.Size(int64(res.Size)), ui.Size(int64(res.MemoryNeeded)), ui.Duration(time.Since(begun)))
-	j.ui.Event("rescue", map[string]any{"kernel": res.KernelVersion, "size": res.Size, "memory_needed": res.MemoryNeeded, "programs": len(res.Programs), "modules": res.Modules, "warnings": res.Warnings})
+	j.ui.Event("rescue", map[string]any{"kernel": res.KernelVersion, "size": res.Size, "memory_needed": res.MemoryNeeded, "programs": len(res.Programs), "modules": res.Modules, "warnings": res.Warnings, "notes": res.Notes})
 	if limit, err := config.ParseSize(j.settings.Rescue.Memory); j.settings.Rescue.Memory != "" && err == nil && int64(res.MemoryNeeded) > limit {
 		return nil, fail.Hint(fail.New(fail.Failed, "the rescue system needs %s of memory, more than rescue.memory allows", ui.Size(int64(res.MemoryNeeded))), `fewer modules: rescue.modules = "host"`)
 	}

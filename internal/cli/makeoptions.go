@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -17,7 +18,7 @@ func (j *job) rescueOptions(stage func(stage string, done, total int)) rescue.Op
 	return rescue.Options{
 		Kernel: set.Kernel, Modules: rescue.ModuleSet(set.Modules), ExtraModules: set.ExtraModules, ExcludeModules: set.ExcludeModules,
 		Programs: set.Programs, RestoreTools: j.tools, Files: set.Files, ManualPages: set.ManualPages, PrivateKeys: set.PrivateKeys,
-		Identity: j.identity, WorkDir: j.work, Progress: stage, OwnPages: manualPages,
+		Identity: j.identity, WorkDir: j.work, Progress: stage, OwnPages: manualPages, Lang: os.Getenv("LANG"),
 	}
 }
 

@@ -33,6 +33,7 @@ type Result struct {
 	Modules       int           `json:"modules"`
 	Programs      []Installed   `json:"programs"`
 	Warnings      []string      `json:"warnings,omitempty"`
+	Notes         []string      `json:"notes,omitempty"` // what is not as on this machine, and is no fault
 }
 
 // Build gathers, checks and packs the rescue system of a machine into
@@ -81,7 +82,7 @@ func Build(ctx context.Context, r system.Runner, m machine.Machine, o Options) (
 	}
 	return Result{
 		InitramfsPath: out, KernelPath: c.Tree.host(c.Kernel.Image), KernelVersion: c.Kernel.Version, Size: size, UnpackedSize: c.Tree.Size(),
-		MemoryNeeded: id.MemoryNeeded, Modules: len(c.Modules), Programs: c.Programs, Warnings: c.Warnings,
+		MemoryNeeded: id.MemoryNeeded, Modules: len(c.Modules), Programs: c.Programs, Warnings: c.Warnings, Notes: c.Notes,
 	}, nil
 }
 
@@ -107,7 +108,7 @@ func gatherWhatRuns(ctx context.Context, r system.Runner, m machine.Machine, o O
 		}
 		for _, p := range slices.Sorted(maps.Keys(left)) {
 			o.without[p] = true
-			warnings = append(warnings, fmt.Sprintf("%s is left out, it does not run in the rescue system: %v", p, left[p]))
+			warnings = append(warnings, fmt.Sprintf("%s is left out, it does not work in the rescue system: %v", p, left[p]))
 		}
 	}
 }

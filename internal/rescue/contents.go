@@ -27,6 +27,7 @@ type Options struct {
 	Files          []string  // further files and directories
 	ManualPages    []string  // further pages: name or name.section
 	PrivateKeys    []string  // paths of private keys that may go on the medium
+	Lang           string    // the locale where no file of the machine names one
 	Identity       Identity  // Kernel and MemoryNeeded are filled in here
 	WorkDir        string    // where the stage and the result go; "": a new one below /var/tmp
 	Level          int       // zstd; 0: DefaultLevel
@@ -34,7 +35,8 @@ type Options struct {
 	// OwnPages writes the manual pages of mkcdrec itself, dated by Identity.Made;
 	// may be nil. The binary on board knows them, whatever is installed here.
 	OwnPages func(made time.Time) ([]Page, error)
-	// without are paths of programs that are there and are left out all the same.
+	// without are paths of programs, or of a locale, that are there and are left
+	// out all the same.
 	without map[string]bool
 	// Progress is told of each stage, with a count where there is one; may be nil.
 	Progress func(stage string, done, total int)
@@ -61,9 +63,11 @@ type Contents struct {
 	MissingFirmware []string
 	Programs        []Installed
 	Warnings        []string
+	Notes           []string // what is not as on this machine, and is no fault
 	Identity        Identity // as Options.Identity, with what was found here
 
-	closure *closure // of everything in Tree
+	closure    *closure // of everything in Tree
+	localeFrom string   // the file or directory with the locale; "": C.UTF-8 alone
 }
 
 // Installed is a program of the table, or a user's own, with the path that was found.
@@ -122,6 +126,9 @@ func Gather(ctx context.Context, r system.Runner, m machine.Machine, o Options) 
 		return c, err
 	}
 	c.addKeymap(ctx, r, &o.Identity)
+	if err := c.addLocale(&o); err != nil {
+		return c, err
+	}
 	if err := c.addSettings(m, o); err != nil {
 		return c, err
 	}

@@ -47,14 +47,14 @@ func hostFamily(t *Tree) Family {
 var copied = []string{"/etc/services", "/etc/protocols", "/etc/networks", "/etc/rpc", "/etc/ethers", "/etc/hosts", "/etc/os-release", "/etc/inputrc",
 	"/etc/localtime", "/etc/timezone", "/etc/adjtime", "/etc/default/keyboard", "/etc/vconsole.conf", "/etc/machine-info", "/etc/host.conf", "/etc/gai.conf", "/etc/ld.so.conf"}
 
-// made are small files written for the rescue system.
+// made are small files written for the rescue system; @LOCALE@ is its locale.
 var made = map[string]string{
 	"/etc/nsswitch.conf": "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\nnetworks: files\nprotocols: files\nservices: files\nrpc: files\n",
 	"/etc/shells":        "/bin/sh\n/bin/bash\n",
 	"/etc/fstab":         "# Empty on purpose: the machine's own is /etc/recovery/fstab.\n",
 	"/etc/profile": `# Sourced by login shells of the rescue system.
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
-export LANG=C.UTF-8 PAGER=less EDITOR=vi LESS=-R
+export LANG=@LOCALE@ PAGER=less EDITOR=vi LESS=-R
 PS1='rescue:\h:\w\$ '
 HISTCONTROL=ignoredups
 alias ll='ls -l'
@@ -112,7 +112,7 @@ func (c *Contents) addSettings(m machine.Machine, o Options) error {
 		}
 	}
 	for p, text := range made {
-		t.AddData(p, 0o644, []byte(text))
+		t.AddData(p, 0o644, []byte(strings.ReplaceAll(text, "@LOCALE@", o.Identity.Settings.Locale)))
 	}
 	t.AddData("/etc/hostname", 0o644, []byte(m.Hostname+"\n"))
 	t.AddData("/etc/resolv.conf", 0o644, resolvConf(m.Network))
@@ -123,13 +123,6 @@ func (c *Contents) addSettings(m machine.Machine, o Options) error {
 				if _, err := t.AddHost(p); err != nil {
 					return err
 				}
-			}
-		}
-	}
-	for _, d := range []string{"/usr/lib/locale/C.utf8", "/usr/lib/locale/C.UTF-8"} {
-		if fi, err := os.Stat(t.host(d)); err == nil && fi.IsDir() {
-			if err := t.AddHostTree(d, nil); err != nil {
-				return err
 			}
 		}
 	}

@@ -35,5 +35,6 @@ type Identity struct {
 type RescueSettings struct {
 	AuthorizedKeys []string `json:"authorized_keys,omitempty"` // for root over ssh
 	Keymap         string   `json:"keymap,omitempty"`
-	ConsoleLogin   bool     `json:"console_login"` // false: a root shell on each console, the reason is in the banner
+	Locale         string   `json:"locale,omitempty"` // LANG of its shells
+	ConsoleLogin   bool     `json:"console_login"`    // false: a root shell on each console, the reason is in the banner
 }

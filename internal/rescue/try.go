@@ -149,8 +149,9 @@ func closed(root string, entries []*Entry) map[string]error {
 }
 
 // tryPrograms stages the programs with their libraries in a directory and
-// tries them. Optional programs that do not run are returned, by path, with
-// the reason; one that is needed is an error.
+// tries them, and the locale with them. Optional programs that do not run, and
+// a locale that does not work, are returned, by path, with the reason; a
+// program that is needed is an error.
 func (c *Contents) tryPrograms(ctx context.Context, r system.Runner, root string, progress func(done, total int)) (left map[string]error, err error) {
 	var entries []*Entry
 	for _, e := range c.Tree.Entries() {
@@ -185,6 +186,9 @@ func (c *Contents) tryPrograms(ctx context.Context, r system.Runner, root string
 		default:
 			left[p.Path] = why
 		}
+	}
+	if why := c.tryLocale(ctx, r, root); why != nil {
+		left[c.localeFrom] = why
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, fail.New(fail.Unsupported, "cannot make a rescue system: a program it needs does not run in it: %w", err)

@@ -154,7 +154,7 @@ func (r *rescuer) runTask(t task, err error) {
 		out = io.MultiWriter(f, out)
 	}
 	cmd := exec.Command(mkcdrecPath, t.Args...)
-	cmd.Env = environment("dumb")
+	cmd.Env = r.environment("dumb")
 	cmd.Stdout, cmd.Stderr = out, out
 	code := 0
 	if err := r.kids.run(cmd); err != nil {

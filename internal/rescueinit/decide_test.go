@@ -3,6 +3,7 @@ package rescueinit
 import (
 	"net/netip"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -162,5 +163,18 @@ func TestSignalRefusesOutsideTheRescueSystem(t *testing.T) {
 	}
 	if Signal("sleep") == nil {
 		t.Error("Signal accepted a name that is none of the three")
+	}
+}
+
+// A shell has the locale of the machine, and PID 1 has none.
+func TestEnvironment(t *testing.T) {
+	r := &rescuer{}
+	if env := r.environment("linux"); slices.ContainsFunc(env, func(v string) bool { return strings.HasPrefix(v, "LANG=") }) || !slices.Contains(env, "TERM=linux") {
+		t.Errorf("%q", env)
+	}
+	t.Setenv("LANG", "C")
+	r.st.Identity.Settings.Locale = "de_DE.UTF-8"
+	if env := r.environment("linux"); !slices.Contains(env, "LANG=de_DE.UTF-8") || slices.Contains(env, "LANG=C") {
+		t.Errorf("%q", env)
 	}
 }

@@ -20,10 +20,11 @@ var shells = [][]string{
 // logins ask for root's password (settings: console_login).
 var logins = [][]string{{"/sbin/sulogin"}, {"/usr/sbin/sulogin"}, {"/bin/login"}, {"/usr/bin/login"}}
 
-// environment is what a shell on a console starts with.
-func environment(term string) []string {
+// environment is what a shell on a console starts with. PID 1 itself and the
+// programs that it calls have no locale: what they print is read.
+func (r *rescuer) environment(term string) []string {
 	env := []string{"HOME=/root", "USER=root", "LOGNAME=root", "SHELL=/bin/bash", "PATH=" + searchPath, "TERM=" + term}
-	if lang := os.Getenv("LANG"); lang != "" {
+	if lang := r.snapshot().Identity.Settings.Locale; lang != "" {
 		env = append(env, "LANG="+lang)
 	}
 	return env
@@ -64,7 +65,7 @@ func (r *rescuer) oneShell(c *console) error {
 	var why []string
 	for _, args := range candidates {
 		cmd := exec.Command(args[0], args[1:]...)
-		cmd.Env = environment(termOf(c.name))
+		cmd.Env = r.environment(termOf(c.name))
 		cmd.Dir = "/root"
 		if _, err := os.Stat(cmd.Dir); err != nil {
 			cmd.Dir = "/"
