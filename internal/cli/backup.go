@@ -117,31 +117,15 @@ func (a *app) excludeFindings(m machine.Machine, flags []string) ([]string, erro
 	return patterns, nil
 }
 
-// show lists what will be archived; done when that was all that was asked for.
+// show says what will be made; done when that was all that was asked for.
 func (j *job) show() (done bool, err error) {
-	var total machine.Bytes
-	j.ui.Say("    File systems that are backed up:")
-	for _, mt := range j.m.Mounts {
-		fs := j.m.FileSystemOn(mt.On)
-		if fs == nil {
-			continue
-		}
-		total += fs.Used
-		j.ui.Say("      %-24s %-6s %10s used  %s", mt.Target, fs.Kind, ui.Size(int64(fs.Used)), mt.On)
+	if j.kind == "backup" {
+		j.describeBackup()
+	} else if j.f.plan {
+		j.ui.Say("Would make the rescue medium %s", j.image)
 	}
-	if len(j.f.only) > 0 {
-		j.ui.Say("    of them only: %s", strings.Join(j.f.only, ", "))
-	}
-	for _, s := range j.snapshots {
-		j.ui.Say("    left out: %s", s)
-	}
-	where := j.image
-	if j.f.to != "" {
-		where = j.f.to
-	}
-	j.ui.Say("    to %s", where)
 	if j.f.plan {
-		j.ui.Event("plan", map[string]any{"mounts": j.m.Mounts, "used": total, "to": where, "exclude": j.f.exclude, "only": j.f.only, "snapshots_left_out": j.snapshots})
+		j.ui.Event("plan", j.plan())
 		return true, nil
 	}
 	if j.f.ask {
@@ -152,6 +136,28 @@ func (j *job) show() (done bool, err error) {
 		}
 	}
 	return false, nil
+}
+
+// describeBackup lists what will be archived.
+func (j *job) describeBackup() {
+	j.ui.Say("    File systems that are backed up:")
+	for _, mt := range j.m.Mounts {
+		fs := j.m.FileSystemOn(mt.On)
+		if fs == nil {
+			continue
+		}
+		j.ui.Say("      %-24s %-6s %10s used  %s", mt.Target, fs.Kind, ui.Size(int64(fs.Used)), mt.On)
+	}
+	if len(j.f.only) > 0 {
+		j.ui.Say("    of them only: %s", strings.Join(j.f.only, ", "))
+	}
+	for _, s := range j.snapshots {
+		j.ui.Say("    left out: %s", s)
+	}
+	j.ui.Say("    to %s", j.destination())
+	if j.f.to != "" && !j.f.noMedium {
+		j.ui.Say("    with the medium that restores it: %s", j.image)
+	}
 }
 
 // intoMedium streams the backup into the image.

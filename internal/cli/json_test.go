@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"github.com/mkcdrec/mkcdrec/internal/archive"
-	"github.com/mkcdrec/mkcdrec/internal/backup"
 	"github.com/mkcdrec/mkcdrec/internal/doctor"
 	"github.com/mkcdrec/mkcdrec/internal/fail"
 	"github.com/mkcdrec/mkcdrec/internal/machine"
@@ -123,7 +122,7 @@ func TestFieldsAreSnakeCase(t *testing.T) {
 	}
 	for _, of := range []reflect.Type{
 		reflect.TypeFor[archive.Report](), reflect.TypeFor[archive.Manifest](), reflect.TypeFor[iso9660.Report](), reflect.TypeFor[medium.Summary](),
-		reflect.TypeFor[restore.Report](), reflect.TypeFor[plan.Plan](), reflect.TypeFor[machine.Machine](), reflect.TypeFor[doctor.Check](), reflect.TypeFor[backup.Snapshots](),
+		reflect.TypeFor[restore.Report](), reflect.TypeFor[plan.Plan](), reflect.TypeFor[machine.Machine](), reflect.TypeFor[doctor.Check](), reflect.TypeFor[mediumPlan](),
 	} {
 		walk(of)
 	}

@@ -77,9 +77,8 @@ func (a *app) runRescue(ctx context.Context, f makeFlags) error {
 		return err
 	}
 	defer j.cleanUp()
-	if f.plan {
-		a.ui.Say("Would make the rescue medium %s", j.image)
-		return nil
+	if done, err := j.show(); done || err != nil {
+		return err
 	}
 	w, err := j.beginMedium(ctx)
 	if err != nil {
@@ -108,6 +107,7 @@ func (a *app) record(ctx context.Context) (machine.Machine, error) {
 type job struct {
 	*app
 	f        makeFlags
+	kind     string // "rescue" or "backup"
 	m        machine.Machine
 	identity rescue.Identity
 	image    string   // path of the ISO
@@ -125,7 +125,7 @@ func (a *app) newJob(m machine.Machine, f makeFlags, kind string) (*job, error) 
 	if f.out, err = filepath.Abs(f.out); err != nil {
 		return nil, err
 	}
-	j := &job{app: a, f: f, m: m}
+	j := &job{app: a, f: f, kind: kind, m: m}
 	id := make([]byte, 4)
 	if _, err := rand.Read(id); err != nil {
 		return nil, err
@@ -141,7 +141,7 @@ func (a *app) newJob(m machine.Machine, f makeFlags, kind string) (*job, error) 
 		kindOfImage = "partial" // not the name of what brings a machine back
 	}
 	j.identity = rescue.Identity{Only: f.only, Version: 1, MediumID: hex.EncodeToString(id), Made: now, Host: m.Hostname, OS: m.OS.Name, Network: m.Network}
-	if err := j.planRestore(kind); err != nil {
+	if err := j.planRestore(); err != nil {
 		return nil, err
 	}
 	if j.identity.Settings, err = a.rescueSettings(); err != nil {
@@ -248,11 +248,11 @@ func restoreTools(m machine.Machine) ([]string, error) {
 
 // planRestore refuses the backup of a whole machine that could not be brought
 // back. Any other medium is good for something without that.
-func (j *job) planRestore(kind string) (err error) {
+func (j *job) planRestore() (err error) {
 	if j.tools, err = restoreTools(j.m); err == nil {
 		return nil
 	}
-	if kind == "backup" && len(j.f.only) == 0 {
+	if j.kind == "backup" && len(j.f.only) == 0 {
 		return err
 	}
 	j.ui.Warn("%v", err)

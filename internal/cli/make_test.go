@@ -2,6 +2,9 @@ package cli
 
 import (
 	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -10,6 +13,7 @@ import (
 	"github.com/mkcdrec/mkcdrec/internal/config"
 	"github.com/mkcdrec/mkcdrec/internal/doctor"
 	"github.com/mkcdrec/mkcdrec/internal/fail"
+	"github.com/mkcdrec/mkcdrec/internal/machine"
 	"github.com/mkcdrec/mkcdrec/internal/machine/machinetest"
 	"github.com/mkcdrec/mkcdrec/internal/medium"
 	"github.com/mkcdrec/mkcdrec/internal/rescue"
@@ -111,5 +115,67 @@ func TestMediumSaysWhatIsOnIt(t *testing.T) {
 		if err != nil || o.BackupID != c.id || o.Menu.Partial != c.partial || o.Menu.Unattended != c.unattended || (len(o.Extra) == 1) != c.unattended {
 			t.Errorf("%+v: %+v, %v", c.f, o, err)
 		}
+	}
+}
+
+// A program learns from --plan which image would be made, what of, and where
+// the backup goes; and nothing is made.
+func TestPlanOfMediumAndBackup(t *testing.T) {
+	m := machinetest.Get("btrfs-subvols")
+	var once machine.Bytes
+	for _, fs := range m.FileSystems {
+		if len(m.MountsOn(fs.On)) > 0 {
+			once += fs.Used
+		}
+	}
+	for _, c := range []struct {
+		what, kind     string
+		f              makeFlags
+		image, to      string // parts of them; "": not there
+		only, noBackup bool
+	}{
+		{what: "rescue", kind: "rescue", image: "/" + m.Hostname + "-rescue-", noBackup: true},
+		{what: "into the image", kind: "backup", image: "/" + m.Hostname + "-backup-", to: "/" + m.Hostname + "-backup-"},
+		{what: "elsewhere", kind: "backup", f: makeFlags{to: "file:///mnt/nas"}, image: "/" + m.Hostname + "-backup-", to: "file:///mnt/nas"},
+		{what: "without medium", kind: "backup", f: makeFlags{to: "/mnt/nas", noMedium: true}, to: "/mnt/nas"},
+		{what: "a part", kind: "backup", f: makeFlags{only: []string{"/etc"}}, image: "/" + m.Hostname + "-partial-", to: "/" + m.Hostname + "-partial-", only: true},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			var out bytes.Buffer
+			a := &app{ui: &ui.Printer{Out: &out, Err: &out, Now: time.Now, JSON: true}, settings: config.Default()}
+			c.f.out, c.f.plan = filepath.Join(t.TempDir(), "images"), true
+			j, err := a.newJob(m, c.f, c.kind)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if done, err := j.show(); !done || err != nil {
+				t.Fatal(done, err)
+			}
+			var e struct {
+				Event string
+				mediumPlan
+			}
+			if err := json.Unmarshal(out.Bytes(), &e); err != nil {
+				t.Fatalf("not one object: %v\n%s", err, out.String())
+			}
+			if e.Event != "plan" || e.Makes != c.kind || e.Host != m.Hostname || !strings.Contains(e.Image, c.image) || (e.Image == "") != (c.image == "") {
+				t.Errorf("%+v", e)
+			}
+			if e.Image != "" && (!strings.HasPrefix(e.Image, c.f.out) || e.Rescue == nil || e.Rescue.Modules != "generic" || !slices.Contains(e.Rescue.RestoreTools, "mkfs.btrfs")) {
+				t.Errorf("%s, %+v", e.Image, e.Rescue)
+			}
+			if e.Image == "" && e.Rescue != nil {
+				t.Errorf("%+v", e.Rescue)
+			}
+			if (e.Backup == nil) != c.noBackup {
+				t.Fatalf("%+v", e.Backup)
+			}
+			if b := e.Backup; b != nil && (!strings.Contains(b.To, c.to) || len(b.Mounts) != len(m.Mounts) || b.Used != once || (len(b.Only) > 0) != c.only) {
+				t.Errorf("%+v; used are %d", b, once)
+			}
+			if _, err := os.Stat(c.f.out); err == nil {
+				t.Error("a plan made the directory of the image")
+			}
+		})
 	}
 }
