@@ -50,7 +50,10 @@ func (a *app) rescueCommand() *cobra.Command {
 		Short: "make a rescue medium without a backup",
 		Long: `Makes a bootable medium of this machine: its kernel, modules, programs and the
 record of how it is set up, without its files. It is read back before it is
-called good.`,
+called good.
+
+Exit code 0: whole. 3: made, and something was not as it should be, such as a
+program that is left out: each is named.`,
 		Example: `  mkcdrec rescue --out /srv
   dd if=/srv/web1-rescue-20261124.iso of=/dev/sdX bs=4M conv=fsync     # onto a USB stick`,
 		Args: cobra.NoArgs,
@@ -67,7 +70,7 @@ func (a *app) mediumFlags(c *cobra.Command, f *makeFlags) {
 }
 
 // runRescue makes a medium without a backup.
-func (a *app) runRescue(ctx context.Context, f makeFlags) error {
+func (a *app) runRescue(ctx context.Context, f makeFlags) (err error) {
 	m, err := a.record(ctx)
 	if err != nil {
 		return err
@@ -76,7 +79,7 @@ func (a *app) runRescue(ctx context.Context, f makeFlags) error {
 	if err != nil {
 		return err
 	}
-	defer j.cleanUp()
+	defer func() { err = j.end(err) }()
 	if done, err := j.show(); done || err != nil {
 		return err
 	}
@@ -115,6 +118,7 @@ type job struct {
 	work     string   // directory made for this run, removed at its end
 	// snapshots are left out of the backup.
 	snapshots []backup.Snapshots
+	warned    int64 // how many warnings were said, those in the manifest with them
 }
 
 func (a *app) newJob(m machine.Machine, f makeFlags, kind string) (*job, error) {
@@ -190,12 +194,27 @@ func (a *app) rescueSettings() (rescue.RescueSettings, error) {
 	return s, nil
 }
 
-func (j *job) cleanUp() {
+// warn names one thing that is not as it should be; the end counts them.
+func (j *job) warn(format string, args ...any) {
+	j.ui.Warn(format, args...)
+	j.warned++
+}
+
+// end cleans up, and is the last word on what was made: whole, or with warnings.
+func (j *job) end(err error) error {
 	if j.work != "" {
 		if err := os.RemoveAll(j.work); err != nil {
-			j.ui.Warn("cannot remove the work directory: %v", err)
+			j.warn("cannot remove the work directory: %v", err)
 		}
 	}
+	if err != nil || j.warned == 0 {
+		return err
+	}
+	what := map[string]string{"rescue": "the medium", "backup": "the backup"}[j.kind] + " was made and verified"
+	if j.f.plan {
+		what = "this is the plan"
+	}
+	return fail.New(fail.Warnings, "%s, with %s", what, wording.Count(j.warned, "warning"))
 }
 
 // beginMedium builds the rescue system and begins the image with it.
@@ -208,15 +227,7 @@ func (j *job) beginMedium(ctx context.Context) (*medium.Writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, w := range res.Warnings {
-		j.ui.Warn("%s", w)
-	}
-	for _, n := range res.Notes {
-		j.ui.Say("    note: %s", n)
-	}
-	j.ui.Say("    kernel %s, %s, %s: %s, needs %s of memory (%s)", res.KernelVersion, wording.Count(len(res.Programs), "program"), wording.Count(res.Modules, "module"),
-		ui.Size(int64(res.Size)), ui.Size(int64(res.MemoryNeeded)), ui.Duration(time.Since(begun)))
-	j.ui.Event("rescue", map[string]any{"kernel": res.KernelVersion, "size": res.Size, "memory_needed": res.MemoryNeeded, "programs": len(res.Programs), "modules": res.Modules, "warnings": res.Warnings, "notes": res.Notes})
+	j.describeRescue(res, time.Since(begun))
 	if limit, err := config.ParseSize(j.settings.Rescue.Memory); j.settings.Rescue.Memory != "" && err == nil && int64(res.MemoryNeeded) > limit {
 		return nil, fail.Hint(fail.New(fail.Failed, "the rescue system needs %s of memory, more than rescue.memory allows", ui.Size(int64(res.MemoryNeeded))), `fewer modules: rescue.modules = "host"`)
 	}
@@ -233,6 +244,19 @@ func (j *job) beginMedium(ctx context.Context) (*medium.Writer, error) {
 		return nil, err
 	}
 	return medium.NewWriter(ctx, j.image, o)
+}
+
+// describeRescue says what is in the rescue system, and what is not.
+func (j *job) describeRescue(res rescue.Result, took time.Duration) {
+	for _, w := range res.Warnings {
+		j.warn("%s", w)
+	}
+	for _, n := range res.Notes {
+		j.ui.Note("%s", n)
+	}
+	j.ui.Say("    kernel %s, %s, %s: %s, needs %s of memory (%s)", res.KernelVersion, wording.Count(len(res.Programs), "program"), wording.Count(res.Modules, "module"),
+		ui.Size(int64(res.Size)), ui.Size(int64(res.MemoryNeeded)), ui.Duration(took))
+	j.ui.Event("rescue", map[string]any{"kernel": res.KernelVersion, "size": res.Size, "memory_needed": res.MemoryNeeded, "programs": len(res.Programs), "modules": res.Modules, "warnings": res.Warnings, "notes": res.Notes})
 }
 
 // restoreTools are the programs that restoring this machine will call: a medium
@@ -255,7 +279,7 @@ func (j *job) planRestore() (err error) {
 	if j.kind == "backup" && len(j.f.only) == 0 {
 		return err
 	}
-	j.ui.Warn("%v", err)
+	j.warn("%v", err)
 	if h := fail.HintOf(err); h != "" {
 		j.ui.Say("    %s", h)
 	}
@@ -269,7 +293,7 @@ func (j *job) finishMedium(ctx context.Context, w *medium.Writer) error {
 		return err
 	}
 	for _, n := range sum.Notes {
-		j.ui.Say("    note: %s", n)
+		j.ui.Note("%s", n)
 	}
 	if err := j.verify(ctx, j.image, ""); err != nil {
 		return err

@@ -98,7 +98,7 @@ func Gather(ctx context.Context, r system.Runner, m machine.Machine, o Options) 
 		return c, err
 	}
 	if c.Kernel.Version != m.Kernel && o.Kernel == "" && m.Kernel != "" {
-		c.Warnings = append(c.Warnings, fmt.Sprintf("the running kernel %s is not installed with its modules; the medium gets %s", m.Kernel, c.Kernel.Version))
+		c.Notes = append(c.Notes, fmt.Sprintf("the running kernel %s is not installed with its modules; the medium gets %s", m.Kernel, c.Kernel.Version))
 	}
 	addBase(c.Tree)
 	o.progress("programs", 0, 0)

@@ -152,7 +152,7 @@ func resolvConf(n machine.Network) []byte {
 
 // addAccounts writes passwd, group and shadow: names for the prompt and for
 // daemons. Root's password hash goes along only if the settings want the
-// consoles to ask for it, and a warning says so.
+// consoles to ask for it, and a note says so.
 func (c *Contents) addAccounts(rootPassword bool) {
 	t := c.Tree
 	passwd := map[string]string{
@@ -202,7 +202,7 @@ func (c *Contents) rootHash(wanted bool) string {
 	}
 	for line := range strings.Lines(string(b)) {
 		if f := strings.Split(line, ":"); f[0] == "root" && len(f) > 1 && strings.HasPrefix(f[1], "$") {
-			c.Warnings = append(c.Warnings, "the medium holds the hash of root's password (settings: console_login)")
+			c.Notes = append(c.Notes, "the medium holds the hash of root's password (settings: console_login)")
 			return f[1]
 		}
 	}

@@ -85,6 +85,16 @@ func (p *Printer) Step(format string, args ...any) {
 	p.line(p.Out, p.Styled(Cyan, "==>")+" "+text)
 }
 
+// Note says what is good to know and no fault.
+func (p *Printer) Note(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	if p.JSON {
+		p.Event("note", map[string]any{"text": text})
+		return
+	}
+	p.line(p.Out, "    note: "+text)
+}
+
 // Warn names one thing that is not as it should be.
 func (p *Printer) Warn(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)

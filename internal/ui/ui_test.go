@@ -114,3 +114,19 @@ func TestExitCodes(t *testing.T) {
 		t.Error("exit codes")
 	}
 }
+
+func TestNoteIsNoWarning(t *testing.T) {
+	var out, errOut bytes.Buffer
+	p := &Printer{Out: &out, Err: &errOut, Now: time.Now}
+	p.Note("%d disks", 2)
+	if out.String() != "    note: 2 disks\n" || errOut.Len() > 0 {
+		t.Errorf("%q, %q", out.String(), errOut.String())
+	}
+	out.Reset()
+	p.JSON = true
+	p.Note("%d disks", 2)
+	var m map[string]any
+	if err := json.Unmarshal(out.Bytes(), &m); err != nil || m["event"] != "note" || m["text"] != "2 disks" {
+		t.Errorf("%v: %s", err, out.String())
+	}
+}
