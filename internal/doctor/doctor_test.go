@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -190,8 +191,50 @@ func TestSpaceOfBackupTo(t *testing.T) {
 	if c := named(t, checks, "space for the backup"); c.Status != NotFound || !strings.Contains(c.Detail, dir) {
 		t.Errorf("the backup beside the image: %+v", c)
 	}
-	if c := named(t, checks, "space for the image"); !strings.Contains(c.Detail, "about "+machine.Human(mediumSize)+" expected") {
-		t.Errorf("the image without the backup: %+v", c)
+	if c := named(t, checks, "space for the image"); c.Status != NotFound || !strings.HasSuffix(c.Detail, "expected for the image, the backup, temporary files") {
+		t.Errorf("the image on the file system of the backup: %+v", c)
+	}
+	if c := named(t, checks, "space for temporary files"); !c.Needed || !strings.HasSuffix(c.Detail, "about "+machine.Human(3*mediumSize)+" expected") {
+		t.Errorf("what is needed depends on estimates: %+v", c)
+	}
+}
+
+// What goes to one file system is added up, and nothing else: by device number,
+// or by the recorded device for subvolumes of one btrfs.
+func TestSpaceIsAddedUp(t *testing.T) {
+	const gib = machine.Bytes(1 << 30)
+	image := demand{what: "the image", dir: "/out", least: 2 * gib, place: place{free: 10 * gib, dev: 1}}
+	store := func(p place) demand { return demand{what: "the backup", dir: "/nas", least: 9 * gib, place: p} }
+	for _, c := range []struct {
+		what  string
+		image place
+		store demand
+		want  Status
+		text  string
+	}{
+		{"another file system", place{free: 10 * gib, dev: 1}, store(place{free: 10 * gib, dev: 2}), Passed, "about 2 GiB expected"},
+		{"the same", place{free: 10 * gib, dev: 1}, store(place{free: 10 * gib, dev: 1}), NotFound, "about 11 GiB expected for the image, the backup"},
+		{"another subvolume", place{free: 10 * gib, dev: 1, on: "part:a"}, store(place{free: 10 * gib, dev: 2, on: "part:a"}), NotFound, "about 11 GiB expected for the image, the backup"},
+		{"unknown devices", place{free: 10 * gib, dev: 1}, demand{what: "the backup", dir: "/nas", least: 9 * gib, err: errors.New("not there")}, Passed, "about 2 GiB expected"},
+		{"in the image", place{free: 10 * gib}, demand{what: "the backup"}, Passed, "about 2 GiB expected"},
+	} {
+		d := image
+		d.place = c.image
+		if got := d.check([]demand{c.store}); got.Status != c.want || !strings.HasSuffix(got.Detail, c.text) {
+			t.Errorf("%s: %+v", c.what, got)
+		}
+	}
+}
+
+// A directory that will be made lies where its parent lies, and the root of a
+// machine is known by its device.
+func TestPlaceOf(t *testing.T) {
+	root := t.TempDir()
+	m := machinetest.Get("uefi-plain")
+	e := &environment{Options: Options{Root: root, Machine: m}}
+	p, err := e.placeOf(filepath.Join(root, "not/yet"))
+	if err != nil || p.free == 0 || p.dev == 0 || p.on != m.Mounts[0].On {
+		t.Errorf("%+v, %v", p, err)
 	}
 }
 
