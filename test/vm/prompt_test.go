@@ -146,7 +146,7 @@ func typeAndConfirm(ctx context.Context, t *testing.T, vm *qemu.VM, command, yes
 	}
 	for _, answer := range []string{yes + "x", yes} {
 		send(command + "; echo exit=$?")
-		if asked := expect(`To begin, type: ([^\n]*)`, 3*time.Minute); asked != yes {
+		if asked := expect(`To begin, type: ([^\n]*)\n`, 3*time.Minute); asked != yes {
 			t.Fatalf("asks for %q, want %q", asked, yes)
 		}
 		expect(`> ?`, time.Minute)
