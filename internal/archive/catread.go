@@ -18,8 +18,26 @@ import (
 // there are no further ones. That the catalogue is the one that the manifest
 // names is known only at the end: damage is yielded as the last error.
 func (b *Backup) Catalogue(ctx context.Context) iter.Seq2[*Entry, error] {
+	return b.catalogue(ctx, b.openFile)
+}
+
+// CatalogueLeft is Catalogue of what is left: of one that was cut, the records
+// before the cut. Whatever damage there is ends it without a word: that is for
+// Entries with SkipDamaged to say.
+func (b *Backup) CatalogueLeft(ctx context.Context) iter.Seq2[*Entry, error] {
 	return func(yield func(*Entry, error) bool) {
-		f, err := b.openFile(ctx, b.Manifest.Cat)
+		for e, err := range b.catalogue(ctx, b.openAny) {
+			if fail.KindOf(err) == fail.Damaged && err != nil || !yield(e, err) {
+				return
+			}
+		}
+	}
+}
+
+// catalogue reads the records of the file that open opens.
+func (b *Backup) catalogue(ctx context.Context, open func(context.Context, FileInfo) (store.ReadFile, error)) iter.Seq2[*Entry, error] {
+	return func(yield func(*Entry, error) bool) {
+		f, err := open(ctx, b.Manifest.Cat)
 		if err != nil {
 			yield(nil, err)
 			return
@@ -43,7 +61,8 @@ type catReader struct {
 }
 
 // run decodes, checks and yields. A damaged catalogue often is seen first as
-// a frame or record that cannot be decoded; a store that fails is told apart.
+// a frame or record that cannot be decoded; a store that fails is told apart,
+// but for bad sectors.
 func (c *catReader) run(yield func(*Entry, error) bool) error {
 	// The catalogue is small, and read as a stream: the pure Go decoder does.
 	dec, err := zstd.NewReader(c.in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(64<<20), zstd.WithDecoderMaxWindow(64<<20))
@@ -82,7 +101,7 @@ func (c *catReader) run(yield func(*Entry, error) bool) error {
 }
 
 func (c *catReader) damaged(err error) error {
-	if c.in.err != nil {
+	if c.in.err != nil && !errors.Is(c.in.err, store.ErrUnreadable) {
 		return fmt.Errorf("cannot read the catalogue: %w", c.in.err)
 	}
 	return fail.New(fail.Damaged, "catalogue of backup %s is damaged: %w", c.b.Manifest.ID, err)

@@ -3,6 +3,7 @@ package archive
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"iter"
 	"runtime"
@@ -24,11 +25,12 @@ func (b *Backup) Entries(ctx context.Context, opt ReadOptions) iter.Seq2[*Item, 
 }
 
 type entryReader struct {
-	b     *Backup
-	opt   ReadOptions
-	yield func(*Item, error) bool
-	lost  int64
-	first error // damage
+	b       *Backup
+	opt     ReadOptions
+	yield   func(*Item, error) bool
+	lost    int64
+	unknown int64 // paths that the catalogue has lost
+	first   error // damage
 }
 
 func (r *entryReader) run(ctx context.Context) error {
@@ -56,10 +58,17 @@ func (r *entryReader) run(ctx context.Context) error {
 	defer f.stop()
 	c := &cursor{src: f}
 	defer c.close()
-	for e, err := range r.b.Catalogue(ctx) {
+	known := int64(0)
+	for e, err := range r.catalogue(ctx) {
+		if err != nil && r.opt.SkipDamaged && fail.KindOf(err) == fail.Damaged {
+			r.note(err)
+			r.unknown = max(r.b.Manifest.Counts.Paths-known, 0)
+			break
+		}
 		if err != nil {
 			return err
 		}
+		known++
 		if r.opt.Select != nil && !r.opt.Select(e) {
 			continue
 		}
@@ -67,10 +76,27 @@ func (r *entryReader) run(ctx context.Context) error {
 			return err
 		}
 	}
-	if r.first != nil {
-		return fail.New(fail.Damaged, "backup %s is damaged, %s lost: %w", r.b.Manifest.ID, wording.Count(r.lost, "path"), r.first)
+	return r.outcome()
+}
+
+// catalogue is what leads: with SkipDamaged what is left of it.
+func (r *entryReader) catalogue(ctx context.Context) iter.Seq2[*Entry, error] {
+	if r.opt.SkipDamaged {
+		return r.b.catalogue(ctx, r.b.openAny)
 	}
-	return nil
+	return r.b.Catalogue(ctx)
+}
+
+// outcome is the damage that was met, or nil.
+func (r *entryReader) outcome() error {
+	if r.first == nil {
+		return nil
+	}
+	lost := wording.Count(r.lost, "path") + " lost"
+	if r.unknown > 0 {
+		lost += fmt.Sprintf(", %d of all %s not known", r.unknown, wording.Count(r.b.Manifest.Counts.Paths, "path"))
+	}
+	return fail.New(fail.Damaged, "backup %s is damaged, %s: %w", r.b.Manifest.ID, lost, r.first)
 }
 
 func (r *entryReader) note(err error) {
@@ -89,7 +115,10 @@ func (r *entryReader) frames(ctx context.Context, total int64) (func(int64) bool
 		}
 		from = -1
 	}
-	for e, err := range r.b.Catalogue(ctx) {
+	for e, err := range r.catalogue(ctx) {
+		if err != nil && r.opt.SkipDamaged && fail.KindOf(err) == fail.Damaged {
+			break // run will say so
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -166,7 +166,10 @@ func (f *fetcher) readOne(r *rawFrame) error {
 		return err
 	}
 	f.read.Add(int64(len(r.packed)))
-	return readFull(vol, r.packed, r.place.offset, name)
+	if err := readFull(vol, r.packed, r.place.offset, name); err != nil {
+		return fmt.Errorf("frame %d: %w", r.number, err)
+	}
+	return nil
 }
 
 // volumeSum compares the volume's digest; sum has seen all frames.

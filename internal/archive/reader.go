@@ -124,7 +124,8 @@ type ReadOptions struct {
 	Workers int
 	// SkipDamaged goes on behind a damaged frame: what is lost is yielded as
 	// an Item with Lost set (or its Content fails), and the last error is a
-	// fail.Damaged that counts them.
+	// fail.Damaged that counts them. Of a damaged catalogue the records before
+	// the damage are read; how many are not known is in that error.
 	SkipDamaged bool
 }
 

@@ -116,7 +116,7 @@ func (b *Backup) Close() error {
 }
 
 // readFull reads exactly len(p) bytes. An end of the file where there should
-// be none is damage, another error is the store's.
+// be none and bad sectors are damage, another error is the store's.
 func readFull(f store.ReadFile, p []byte, off int64, name string) error {
 	n, err := f.ReadAt(p, off)
 	if n == len(p) {
@@ -124,6 +124,9 @@ func readFull(f store.ReadFile, p []byte, off int64, name string) error {
 	}
 	if err == nil || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return fail.New(fail.Damaged, "%s ends at byte %d of %d", name, off+int64(n), off+int64(len(p)))
+	}
+	if errors.Is(err, store.ErrUnreadable) {
+		return fail.New(fail.Damaged, "cannot read %s at byte %d: %w", name, off, err)
 	}
 	return fmt.Errorf("cannot read %s at byte %d: %w", name, off, err)
 }
@@ -221,7 +224,7 @@ func (b *Backup) salvage(ctx context.Context, i int) ([]zstdframe.Entry, error) 
 	var table []zstdframe.Entry
 	for at := int64(0); int64(len(table)) < v.Frames && ctx.Err() == nil; {
 		e, err := zstdframe.At(f, at, f.Size())
-		if errors.Is(err, zstdframe.ErrFrame) || err == nil && (e.Content == 0 || int64(e.Content) > b.Manifest.FrameMax) {
+		if errors.Is(err, zstdframe.ErrFrame) || errors.Is(err, store.ErrUnreadable) || err == nil && (e.Content == 0 || int64(e.Content) > b.Manifest.FrameMax) {
 			break
 		}
 		if err != nil {

@@ -124,7 +124,11 @@ func (s *selection) items(ctx context.Context, b *archive.Backup, damaged bool) 
 	if len(s.wanted) == 0 {
 		return b.Entries(ctx, archive.ReadOptions{SkipDamaged: damaged}), nil
 	}
-	choice, err := unpack.Choose(b.Catalogue(ctx), s.matches)
+	records := b.Catalogue(ctx)
+	if damaged {
+		records = b.CatalogueLeft(ctx)
+	}
+	choice, err := unpack.Choose(records, s.matches)
 	if err != nil {
 		return nil, err
 	}

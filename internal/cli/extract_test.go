@@ -71,3 +71,36 @@ func TestExtractFromACutVolume(t *testing.T) {
 		t.Errorf("no %q:\n%s", want, out)
 	}
 }
+
+// Of a catalogue that was cut, what is left is unpacked, all of it or by name;
+// that the rest is not known is said, and it is no success.
+func TestExtractWithACutCatalogue(t *testing.T) {
+	where := t.TempDir()
+	s, err := dir.Open(where)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	fill(t, s, "web1/1", 10_000, 10)
+	catalogue := filepath.Join(where, "web1/1/catalogue.zst")
+	fi, err := os.Stat(catalogue)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(catalogue, fi.Size()/2); err != nil {
+		t.Fatal(err)
+	}
+	for _, paths := range [][]string{nil, {"f00"}} {
+		into := filepath.Join(t.TempDir(), "into")
+		out, code := says(t, append(append([]string{"extract", where}, paths...), "--into", into, "--damaged")...)
+		if code != int(fail.Damaged) || !strings.Contains(out, "of all 10000 paths not known") || !strings.Contains(out, "catalogue") {
+			t.Errorf("%q: exit code %d:\n%s", paths, code, out)
+		}
+		if b, err := os.ReadFile(filepath.Join(into, "f00")); err != nil || len(b) != 10 {
+			t.Errorf("%q: %d bytes, %v", paths, len(b), err)
+		}
+		if got, err := os.ReadDir(into); err != nil || len(paths) > 0 && len(got) != 1 || len(paths) == 0 && len(got) < 100 {
+			t.Errorf("%q: %d paths, %v", paths, len(got), err)
+		}
+	}
+}

@@ -19,6 +19,10 @@ var ErrNoSpace = errors.New("no space left in the store")
 // reported as damage.
 var ErrUnreachable = errors.New("store cannot be reached")
 
+// ErrUnreadable is wrapped by ReadAt when the store is there, and these bytes
+// of the file cannot be had: bad sectors. Others may be readable.
+var ErrUnreadable = errors.New("the medium cannot be read there")
+
 // Info describes one file in a store.
 type Info struct {
 	Name string // slash-separated, relative: "web1/20261124T031500Z-ab12/manifest.json"

@@ -9,6 +9,7 @@ import (
 	"io"
 	"sort"
 	"strings"
+	"syscall"
 
 	"github.com/mkcdrec/mkcdrec/internal/fail"
 	"github.com/mkcdrec/mkcdrec/internal/store"
@@ -109,6 +110,9 @@ func (d *Reader) readAt(p []byte, off int64) error {
 	}
 	if err == nil || errors.Is(err, io.EOF) {
 		return damaged("the image ends before byte %d", off+int64(len(p)))
+	}
+	if errors.Is(err, syscall.EIO) {
+		return fmt.Errorf("%w: %w", store.ErrUnreadable, err)
 	}
 	return err
 }

@@ -127,10 +127,11 @@ func (d *Dir) Open(ctx context.Context, name string) (store.ReadFile, error) {
 		f.Close()
 		return nil, fmt.Errorf("cannot open %s in %s: %w", name, d, classify(err))
 	}
-	return &readFile{f: f, size: info.Size()}, nil
+	return &readFile{d: d, f: f, size: info.Size()}, nil
 }
 
 type readFile struct {
+	d    *Dir
 	f    *os.File
 	size int64
 }
@@ -140,7 +141,18 @@ func (r *readFile) Close() error { return r.f.Close() }
 
 func (r *readFile) ReadAt(p []byte, off int64) (int, error) {
 	n, err := r.f.ReadAt(p, off)
-	return n, classify(err)
+	return n, r.d.readError(err)
+}
+
+// readError tells bad sectors from a share that has gone: both are EIO.
+func (d *Dir) readError(err error) error {
+	if !errors.Is(err, syscall.EIO) {
+		return classify(err)
+	}
+	if gone := d.present(); gone != nil {
+		return fmt.Errorf("%w: %w", gone, err)
+	}
+	return fmt.Errorf("%w: %w", store.ErrUnreadable, err)
 }
 
 // List lists the committed files below the directory whose names begin with prefix.

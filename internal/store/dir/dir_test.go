@@ -68,6 +68,32 @@ func TestVanishedMount(t *testing.T) {
 	}
 }
 
+// EIO is bad sectors while the directory is there, and a share that has gone
+// when it is not: only the first is ever damage.
+func TestBadSectorsAreNotAShareThatHasGone(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "store")
+	if err := os.Mkdir(path, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	d := open(t, path)
+	eio := &os.PathError{Op: "read", Path: "x", Err: syscall.EIO}
+	if err := d.readError(eio); !errors.Is(err, store.ErrUnreadable) || errors.Is(err, store.ErrUnreachable) {
+		t.Errorf("bad sectors: %v", err)
+	}
+	if err := d.readError(&os.PathError{Op: "read", Path: "x", Err: syscall.ESTALE}); !errors.Is(err, store.ErrUnreachable) {
+		t.Errorf("a stale handle: %v", err)
+	}
+	if err := os.Rename(path, path+".gone"); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.readError(eio); errors.Is(err, store.ErrUnreadable) || !errors.Is(err, store.ErrUnreachable) {
+		t.Errorf("gone: %v", err)
+	}
+	if err := d.readError(nil); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestSymlinksDoNotLeadOut(t *testing.T) {
 	outside, inside := t.TempDir(), t.TempDir()
 	if err := os.WriteFile(filepath.Join(outside, "secret"), []byte("x"), 0o600); err != nil {
