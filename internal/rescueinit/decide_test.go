@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+
+	"github.com/moby/sys/mountinfo"
 )
 
 func TestParseCommandLine(t *testing.T) {
@@ -125,7 +127,11 @@ func TestMountsToRelease(t *testing.T) {
 25 23 0:19 / /mnt/target/proc rw - proc proc rw
 `
 	want := []string{"/mnt/target/proc", "/mnt/target/my data", "/mnt/target", "/run/mkcdrec/medium"}
-	if got := mountsToRelease(info); !reflect.DeepEqual(got, want) {
+	all, err := mountinfo.GetMountsFromReader(strings.NewReader(info), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := mountsToRelease(all); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }

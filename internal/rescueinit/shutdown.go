@@ -1,7 +1,6 @@
 package rescueinit
 
 import (
-	"bufio"
 	"fmt"
 	"io"
 	"os"
@@ -11,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
 )
 
@@ -142,12 +142,12 @@ func (r *rescuer) release() []string {
 // unmountAll unmounts everything on block devices, overlays and networks, last mounted
 // first, and returns what would not go.
 func unmountAll() []string {
-	b, err := os.ReadFile("/proc/self/mountinfo")
+	all, err := mountinfo.GetMounts(nil)
 	if err != nil {
 		return nil
 	}
 	var left []string
-	for _, m := range mountsToRelease(string(b)) {
+	for _, m := range mountsToRelease(all) {
 		if err := unix.Unmount(m, 0); err != nil && err != unix.EINVAL {
 			left = append(left, m)
 		}
@@ -155,23 +155,16 @@ func unmountAll() []string {
 	return left
 }
 
-// mountsToRelease lists the mount points of mountinfo (proc_pid_mountinfo(5))
-// in the order to unmount them. The rescue system's own stay.
-func mountsToRelease(mountinfo string) []string {
+// mountsToRelease lists mount points in the order to unmount them. The rescue
+// system's own stay.
+func mountsToRelease(all []*mountinfo.Info) []string {
 	var points []string
-	sc := bufio.NewScanner(strings.NewReader(mountinfo))
-	for sc.Scan() {
-		f := strings.Fields(sc.Text())
-		if len(f) < 7 {
-			continue
+	for _, m := range slices.Backward(all) {
+		own := m.Mountpoint == "/" || slices.ContainsFunc(kernelMounts, func(k kernelMount) bool { return k.target == m.Mountpoint })
+		if !own {
+			points = append(points, m.Mountpoint)
 		}
-		target := unescapeOctal(f[4])
-		if target == "/" || slices.ContainsFunc(kernelMounts, func(m kernelMount) bool { return m.target == target }) {
-			continue
-		}
-		points = append(points, target)
 	}
-	slices.Reverse(points)
 	return points
 }
 
