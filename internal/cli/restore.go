@@ -113,6 +113,9 @@ func (a *app) runRestore(cmd *cobra.Command, args []string, f restoreFlags) erro
 		return err
 	}
 	p, err := makePlan(src.recorded, here, ans, f.grow, src.protected, src.b)
+	if err == nil {
+		err = restore.CheckLoader(ctx, p, restore.FromArchive(src.b.Backup))
+	}
 	if err != nil {
 		return err
 	}

@@ -24,6 +24,7 @@ type fitter struct {
 	choices []plan.Choice
 	grown   map[string]bool        // volume groups that got new space
 	members map[machine.Ref]resize // members of arrays that got another size
+	relaid  map[string]bool        // recorded disks whose table got another kind or a partition
 	wishes  Wishes
 }
 
@@ -51,7 +52,7 @@ func (f *fitter) disk(d *machine.Disk, target machine.Disk) error {
 		p := &d.Table.Partitions[i]
 		p.Path = partitionPath(d.Path, p.Number)
 	}
-	if was.Size == d.Size && was.LogicalSector == d.LogicalSector {
+	if was.Size == d.Size && was.LogicalSector == d.LogicalSector && !f.relaid[was.Name] {
 		return nil
 	}
 	return f.table(d, was)
@@ -109,6 +110,9 @@ func (f *fitter) table(d *machine.Disk, was machine.Disk) error {
 	if was.LogicalSector != d.LogicalSector {
 		f.say("disk "+d.Name, fmt.Sprintf("%d byte sectors", d.LogicalSector), "recorded with %d byte sectors; the partition table is converted", was.LogicalSector)
 		realign(pieces, first)
+	}
+	if len(pieces) > 0 && pieces[0].start < first {
+		realign(pieces, first) // an MBR may begin where a GPT has its entries
 	}
 	last := lastEnd(pieces)
 	switch {

@@ -50,9 +50,12 @@ func Onto(recorded, here machine.Machine, w Wishes) (machine.Machine, []plan.Cho
 	if err != nil {
 		return machine.Machine{}, nil, err
 	}
-	choices = append(choices, matched...)
+	f := fitter{m: &out, choices: append(choices, matched...), wishes: w,
+		grown: map[string]bool{}, members: map[machine.Ref]resize{}, relaid: map[string]bool{}}
+	if err := f.otherFirmware(here.Firmware); err != nil {
+		return machine.Machine{}, nil, err
+	}
 	rename(&out, pairs)
-	f := fitter{m: &out, choices: choices, grown: map[string]bool{}, members: map[machine.Ref]resize{}, wishes: w}
 	for i := range out.Disks {
 		if err := f.disk(&out.Disks[i], pairs[i]); err != nil {
 			return machine.Machine{}, nil, err

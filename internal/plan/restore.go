@@ -56,8 +56,20 @@ func firmwareFits(fitted, here machine.Machine) error {
 	if was == "" || is == "" || was == is || fitted.BootLoader.Kind == machine.NoBootLoader {
 		return nil
 	}
-	return fail.Hint(fail.New(fail.Unsupported, "the recorded machine starts by %s, and this one was started by %s", was, is),
+	return fail.Hint(fail.New(fail.Unsupported, "the plan is for a machine that starts by %s, and this one was started by %s", was, is),
 		"start this medium by %s (a firmware setting), or use a machine that can", was)
+}
+
+// LoaderPackage is the Debian package with what grub-install needs for a boot
+// loader that the recorded machine did not have, and LoaderFiles the directory
+// in which it shows; "" for loaders that are not installed that way.
+func LoaderPackage(k machine.BootLoaderKind) string {
+	return map[machine.BootLoaderKind]string{machine.GRUBEFI: "grub-efi-amd64-bin", machine.GRUBBIOS: "grub-pc-bin"}[k]
+}
+
+// LoaderFiles: see LoaderPackage. The path is relative to the root.
+func LoaderFiles(k machine.BootLoaderKind) string {
+	return map[machine.BootLoaderKind]string{machine.GRUBEFI: "usr/lib/grub/x86_64-efi", machine.GRUBBIOS: "usr/lib/grub/i386-pc"}[k]
 }
 
 type builder struct{ p Plan }
@@ -184,7 +196,11 @@ func (b *builder) system(info Info) {
 	b.add("", Step{Kind: Identity, Clone: info.Clone, Why: why})
 	b.add("", Step{Kind: Initramfs, Why: "only if it lacks a driver that this machine needs"})
 	if bl := b.p.Target.BootLoader; bl.Kind != machine.NoBootLoader && bl.Kind != "" && !bl.Foreign() {
-		b.add(string(bl.Kind), Step{Kind: InstallLoader, BootLoader: &bl, Why: "so that the disk starts"})
+		why := "so that the disk starts"
+		if bl.Exchanged {
+			why = "this machine's firmware does not start the recorded one"
+		}
+		b.add(string(bl.Kind), Step{Kind: InstallLoader, BootLoader: &bl, Why: why})
 	}
 	b.end()
 }

@@ -42,6 +42,19 @@ func (a fromArchive) Check(ctx context.Context, scope *plan.Scope, progress func
 	return nil
 }
 
+// Has goes through the catalogue: content is not read.
+func (a fromArchive) Has(ctx context.Context, path string) (bool, error) {
+	for e, err := range a.b.Catalogue(ctx) {
+		if err != nil {
+			return false, err
+		}
+		if e.Name == path {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
 // checkPart reads and verifies only what the scope holds: a small file system
 // does not wait for terabytes of others, nor fail by their damage.
 func (a fromArchive) checkPart(ctx context.Context, scope *plan.Scope, progress func(int64)) error {

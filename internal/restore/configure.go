@@ -37,10 +37,46 @@ func (x *executor) identity(ctx context.Context, s plan.Step) error {
 			return err
 		}
 	}
+	if err := x.newHardware(); err != nil {
+		return err
+	}
 	if s.Clone == nil {
 		return nil
 	}
 	return x.clone(ctx, *s.Clone)
+}
+
+// newHardware adapts what names a partition by an ID that could not be kept,
+// and adds mounts that the recorded machine did not need.
+func (x *executor) newHardware() error {
+	ids := map[string]string{}
+	for _, d := range x.m.Disks {
+		if d.Table == nil {
+			continue
+		}
+		for _, p := range d.Table.Partitions {
+			if p.Formerly != "" {
+				ids[p.Formerly] = p.UUID
+			}
+		}
+	}
+	for _, name := range deviceFiles {
+		if err := x.edit(name, func(b []byte) ([]byte, string) { return identity.PartUUIDs(b, ids), "PARTUUIDs" }); err != nil {
+			return err
+		}
+	}
+	for _, m := range x.m.Mounts {
+		fs := x.m.FileSystemOn(m.On)
+		if !m.Added || fs == nil {
+			continue
+		}
+		entry := identity.FstabEntry{Source: "UUID=" + fs.UUID, Target: m.Target, Kind: string(fs.Kind), Options: m.Options, Pass: 1}
+		err := x.edit("etc/fstab", func(b []byte) ([]byte, string) { return identity.AddFstab(b, entry), m.Target + " added" })
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // edit rewrites a file of the restored system in place, which keeps its owner,

@@ -3,6 +3,7 @@ package restore
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path"
@@ -27,6 +28,28 @@ func (x *executor) bootLoader(ctx context.Context, s plan.Step) error {
 		return x.efi(ctx, *s.BootLoader)
 	}
 	return fail.New(fail.Unsupported, "this version cannot install the boot loader %q", s.BootLoader.Kind)
+}
+
+// CheckLoader refuses a plan whose boot loader is not the recorded one, when
+// the restored system has not what it is installed from. The error is of kind
+// fail.Unsupported and names the package.
+func CheckLoader(ctx context.Context, p plan.Plan, b Backup) error {
+	for _, s := range p.Steps {
+		if s.Kind != plan.InstallLoader || !s.BootLoader.Exchanged {
+			continue
+		}
+		files := plan.LoaderFiles(s.BootLoader.Kind)
+		has, err := b.Has(ctx, files)
+		if err != nil {
+			return fmt.Errorf("cannot see whether the backup has /%s: %w", files, err)
+		}
+		if !has {
+			pkg := plan.LoaderPackage(s.BootLoader.Kind)
+			return fail.Hint(fail.New(fail.Unsupported, "this machine needs the boot loader %s, and the backup has not the package that it is installed from: %s (/%s)", s.BootLoader.Kind, pkg, files),
+				"start this medium by the recorded machine's firmware, or install %s there and make a new backup", pkg)
+		}
+	}
+	return nil
 }
 
 // grubBIOS writes GRUB's boot code, which lies outside of all file systems.

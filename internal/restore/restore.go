@@ -55,6 +55,8 @@ type Backup interface {
 	// without unpacking. A nil scope holds everything. progress, here and
 	// below, gets the bytes of content that were read so far.
 	Check(ctx context.Context, scope *plan.Scope, progress func(done int64)) error
+	// Has says whether the backup has a path, relative to the root.
+	Has(ctx context.Context, path string) (bool, error)
 	// Unpack puts what the scope holds below root.
 	Unpack(ctx context.Context, root string, scope *plan.Scope, progress func(done int64)) (Unpacked, error)
 	// Compare compares what the scope holds with root. Paths for which ignore

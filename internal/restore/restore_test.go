@@ -27,8 +27,11 @@ type fakeBackup struct {
 	checkErr  error
 	unpackErr error
 	differ    []string
+	lacks     string // a path
 	unpacked  int
 }
+
+func (b *fakeBackup) Has(_ context.Context, path string) (bool, error) { return path != b.lacks, nil }
 
 func (b *fakeBackup) Check(context.Context, *plan.Scope, func(int64)) error { return b.checkErr }
 
@@ -190,6 +193,14 @@ func TestNothingIsWrittenWhenACheckFails(t *testing.T) {
 		kind  fail.Kind
 	}{
 		{"damaged backup", func(_ *Options, _ *probing, b *fakeBackup) { b.checkErr = fail.New(fail.Damaged, "truncated") }, fail.Damaged},
+		{"no package of the other boot loader", func(o *Options, _ *probing, b *fakeBackup) {
+			b.lacks = "usr/lib/grub/x86_64-efi"
+			for _, s := range o.Plan.Steps {
+				if s.Kind == plan.InstallLoader {
+					s.BootLoader.Kind, s.BootLoader.Exchanged = machine.GRUBEFI, true
+				}
+			}
+		}, fail.Unsupported},
 		{"medium's disk", func(o *Options, _ *probing, _ *fakeBackup) { o.Protected = []string{"vda"} }, fail.Refused},
 		{"missing tool", func(_ *Options, r *probing, _ *fakeBackup) { r.Missing = map[string]bool{"vgcreate": true} }, fail.Unsupported},
 		{"disk gone", func(o *Options, _ *probing, _ *fakeBackup) { _ = os.RemoveAll(filepath.Join(o.Root, "sys/block/vda")) }, fail.Refused},
