@@ -26,7 +26,7 @@ func (s scenario) byHand(ctx context.Context, t *testing.T, f *Fixture, vm *qemu
 		t.Fatalf("%v\n%s", err, out)
 	}
 	vm.Kill()
-	vm = s.prompt(ctx, t, f, qemu.Disk{Path: disk, Serial: replaced}, iso, filepath.Join(dir, "restore-fs.log"))
+	vm = s.prompt(ctx, t, f, qemu.Disk{Path: disk, Serial: replaced}, "", iso, filepath.Join(dir, "restore-fs.log"))
 	typeAndConfirm(ctx, t, vm, "mkcdrec restore-fs /srv", "erase vda6")
 	powerOff(ctx, t, vm)
 	lap("brought one file system back, by hand")
@@ -56,26 +56,30 @@ func (s scenario) byHand(ctx context.Context, t *testing.T, f *Fixture, vm *qemu
 	s.clone(ctx, t, f, dir, iso, original, lap)
 }
 
-// clone makes another machine of the backup, on a disk that is 2 GiB larger
-// and an NVMe one, and compares it with the original.
+// clone makes another machine of the backup, on hardware that starts by UEFI
+// and not by BIOS, with a disk that is 2 GiB larger and an NVMe one, and
+// compares it with the original.
 func (s scenario) clone(ctx context.Context, t *testing.T, f *Fixture, dir, iso string, original Listing, lap func(string)) {
 	t.Helper()
-	disk := qemu.Disk{Path: filepath.Join(dir, "clone.qcow2"), Bus: qemu.NVMe, Serial: "CLONE1"}
+	other := *f
+	f = &other
+	f.Firmware = qemu.UEFI
+	disk, vars := qemu.Disk{Path: filepath.Join(dir, "clone.qcow2"), Bus: qemu.NVMe, Serial: "CLONE1"}, filepath.Join(dir, "clone-vars.qcow2")
 	if err := qemu.CreateDisk(ctx, &system.Host{}, disk.Path, f.DiskSize+2<<30, ""); err != nil {
 		t.Fatal(err)
 	}
-	vm := s.prompt(ctx, t, f, disk, iso, filepath.Join(dir, "clone.log"))
+	vm := s.prompt(ctx, t, f, disk, vars, iso, filepath.Join(dir, "clone.log"))
 	typeAndConfirm(ctx, t, vm, "mkcdrec clone --hostname web2", "erase nvme0n1")
 	powerOff(ctx, t, vm)
 	lap("made a clone, by hand")
-	vm = s.boot(ctx, t, f, disk, "", filepath.Join(dir, "clone-booted.log"), lap)
-	out, err := vm.SSH(ctx, f.Key, "hostname; wc -c </etc/machine-id; df --output=size -B1M /srv | tail -n 1; ls /etc/ssh/ssh_host_*_key | wc -l", nil)
+	vm = s.boot(ctx, t, f, disk, vars, filepath.Join(dir, "clone-booted.log"), lap)
+	out, err := vm.SSH(ctx, f.Key, "hostname; wc -c </etc/machine-id; df --output=size -B1M /srv | tail -n 1; findmnt -no FSTYPE /boot/efi; grep -c /boot/efi /etc/fstab; efibootmgr | grep -c debian", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	// The last partition had 300 MiB, and takes what the disk has more.
-	if m := regexp.MustCompile(`^web2\n33\n +2[0-9]{3}\n[1-9]`).FindString(string(out)); m == "" {
-		t.Errorf("the clone's name, length of its machine-id, size of /srv in MiB, host keys: %q", out)
+	if m := regexp.MustCompile(`^web2\n33\n +[12][0-9]{3}\nvfat\n1\n1\n$`).FindString(string(out)); m == "" {
+		t.Errorf("the clone's name, length of its machine-id, size of /srv in MiB, ESP and its lines in fstab, boot entries: %q", out)
 	}
 	got, err := list(ctx, vm, f.Key)
 	if err != nil {
@@ -101,10 +105,11 @@ func (s scenario) clone(ctx context.Context, t *testing.T, f *Fixture, dir, iso 
 		t.Errorf("only %d files of the clone's identity were compared", identity)
 	}
 	rest := maps.Clone(original)
+	firmware := regexp.MustCompile(`^/(etc/fstab|boot/efi|boot/grub/(i386-pc|x86_64-efi))($|/)`)
 	for _, l := range []Listing{rest, got} {
 		maps.DeleteFunc(l, func(k, _ string) bool {
 			aspect, path, _ := strings.Cut(k, " ")
-			return own.MatchString(path) || aspect == "mtime" && path == "/etc/ssh"
+			return own.MatchString(path) || firmware.MatchString(path) || aspect == "mtime" && path == "/etc/ssh"
 		})
 	}
 	if d := rest.diff(got, 60); d != "" {
@@ -115,9 +120,9 @@ func (s scenario) clone(ctx context.Context, t *testing.T, f *Fixture, dir, iso 
 
 // prompt starts the medium beside a disk, up to the prompt of its rescue
 // system on the serial line.
-func (s scenario) prompt(ctx context.Context, t *testing.T, f *Fixture, disk qemu.Disk, iso, log string) *qemu.VM {
+func (s scenario) prompt(ctx context.Context, t *testing.T, f *Fixture, disk qemu.Disk, vars, iso, log string) *qemu.VM {
 	t.Helper()
-	vm := s.bootMedium(ctx, t, f, disk, "", iso, log, "7") // 1 and 2 are unattended
+	vm := s.bootMedium(ctx, t, f, disk, vars, iso, log, "7") // 1 and 2 are unattended
 	if _, err := vm.WaitFor(ctx, promptOf, 5*time.Minute); err != nil {
 		t.Fatal(err)
 	}
