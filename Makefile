@@ -90,6 +90,7 @@ DATADIR ?= $(PREFIX)/share
 CONFDIR := /etc/mkcdrec
 BINARY  ?= bin/mkcdrec
 COMPLETIONS := bash-completion/completions/mkcdrec zsh/site-functions/_mkcdrec fish/vendor_completions.d/mkcdrec.fish
+HOOKS   := $(shell cd docs/examples && ls hooks/*/*)
 # What the program writes about itself depends on no settings, and is not logged.
 ITSELF  := $(BINARY) --config /dev/null --log /dev/null
 
@@ -102,6 +103,7 @@ install: build ## install the program, manual pages, completions and settings (P
 	$(ITSELF) completion zsh > $(DESTDIR)$(DATADIR)/$(word 2,$(COMPLETIONS))
 	$(ITSELF) completion fish > $(DESTDIR)$(DATADIR)/$(word 3,$(COMPLETIONS))
 	install -D -m 644 internal/config/config.toml $(DESTDIR)$(DATADIR)/doc/mkcdrec/config.toml.example
+	for h in $(HOOKS); do install -D -m 644 docs/examples/$$h $(DESTDIR)$(DATADIR)/doc/mkcdrec/examples/$$h || exit 1; done
 	[ -e $(DESTDIR)$(CONFDIR)/config.toml ] || install -m 644 internal/config/config.toml $(DESTDIR)$(CONFDIR)/config.toml
 
 # The settings go only where nobody has changed them.

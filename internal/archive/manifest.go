@@ -36,6 +36,9 @@ type Manifest struct {
 	FrameMax int64     `json:"frame_max"`         // largest frame, decompressed bytes
 	Only     []string  `json:"only,omitempty"`    // the paths that were asked for, absolute; none: the whole machine
 	Exclude  []string  `json:"exclude,omitempty"` // the patterns that were left out
+	// ReadFrom says of each file system from where it was read. Backups of
+	// earlier versions do not say, and were read live.
+	ReadFrom []Source  `json:"read_from,omitempty"`
 	Volumes  []Volume  `json:"volumes"`           // in order
 	Cat      FileInfo  `json:"catalogue"`         //
 	Layout   *FileInfo `json:"layout,omitempty"`  // nil: recorded without a layout
@@ -57,6 +60,16 @@ type Volume struct {
 	Frames    int64  `json:"frames"`
 	RawSize   int64  `json:"raw_size"`     // decompressed bytes
 	SeekTable string `json:"index_sha256"` // SHA-256 of the seek table's skippable frame
+}
+
+// Source says from where a file system was read, and as of when.
+type Source struct {
+	Mount string `json:"mount"` // absolute
+	// By is "live", "lvm-snapshot", "lvm-thin-snapshot", "btrfs-snapshot" or "frozen".
+	By string `json:"by"`
+	// At is the moment whose content was read; nil: several, as it was read live.
+	At  *time.Time `json:"at,omitempty"`
+	Why string     `json:"why,omitempty"` // why it was read live
 }
 
 // Counts says how much is in the backup.

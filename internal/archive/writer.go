@@ -75,6 +75,7 @@ type Writer struct {
 	counts Counts
 	warned int64
 	warns  []Warning
+	from   []Source
 	closed bool
 
 	paths, content atomic.Int64
@@ -390,7 +391,7 @@ func (w *Writer) Close() (*Manifest, error) {
 	}
 	m := &Manifest{
 		Format: FormatVersion, ID: w.opt.BackupID, Host: w.opt.Host, Begun: w.begun, Tool: w.opt.Tool,
-		FrameMax: int64(w.opt.FrameSize), Only: w.opt.Only, Exclude: w.opt.Exclude, Counts: w.counts, Warnings: w.warns, Warned: w.warned,
+		FrameMax: int64(w.opt.FrameSize), Only: w.opt.Only, Exclude: w.opt.Exclude, ReadFrom: w.from, Counts: w.counts, Warnings: w.warns, Warned: w.warned,
 	}
 	if err := w.out.finish(m, w.opt); err != nil {
 		w.out.abort()
@@ -398,6 +399,9 @@ func (w *Writer) Close() (*Manifest, error) {
 	}
 	return m, nil
 }
+
+// ReadFrom keeps for the manifest from where each file system was read.
+func (w *Writer) ReadFrom(from []Source) { w.from = from }
 
 // Abort gives up: no manifest is written, and the files of this run are
 // removed where the store can. After Close it does nothing.

@@ -49,6 +49,10 @@ func (w *walk) consume(ctx context.Context, sink Sink) error {
 
 // add gives one task to the sink; n is how many bytes of content it had.
 func (w *walk) add(t *task, sink Sink) (n int64, err error) {
+	if t.kind == barrier {
+		close(t.passed)
+		return 0, nil
+	}
 	if t.kind == covered {
 		sink.Warn(t.name, t.listed)
 		return 0, nil

@@ -38,7 +38,7 @@ func openQuiet(dirfd int, name string, flags int) (int, error) {
 // in the archive already is left out.
 func (w *walk) fill(t *task, skip bool) {
 	t.skipped = false
-	if t.kind == covered {
+	if t.kind == covered || t.kind == barrier {
 		return
 	}
 	if t.self != nil {
@@ -89,6 +89,10 @@ func (w *walk) stat(t *task, st *unix.Stat_t) bool {
 	}
 	e.User, e.Group = w.names.users[e.UID], w.names.groups[e.GID]
 	e.Problem = t.listed
+	// As it will be found again, also by a backup without snapshots.
+	if dev, ok := w.live[e.Dev]; ok {
+		e.Dev = dev
+	}
 	t.entry, t.nlink = e, uint64(st.Nlink)
 	return true
 }

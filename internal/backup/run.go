@@ -2,7 +2,7 @@
 // systems of a live root and hands every path to an archive, between the
 // administrator's hooks and under a lock. It neither knows the format
 // (archive) nor where volumes go (store), and it changes nothing on the
-// machine.
+// machine, but for the snapshots that it has taken (snapshot).
 package backup
 
 import (
@@ -16,11 +16,13 @@ import (
 	"path"
 	"path/filepath"
 	"sort"
+	"strings"
 	"time"
 
 	"github.com/mkcdrec/mkcdrec/internal/archive"
 	"github.com/mkcdrec/mkcdrec/internal/fail"
 	"github.com/mkcdrec/mkcdrec/internal/machine"
+	"github.com/mkcdrec/mkcdrec/internal/snapshot"
 	"github.com/mkcdrec/mkcdrec/internal/store"
 	"github.com/mkcdrec/mkcdrec/internal/system"
 	"golang.org/x/sys/unix"
@@ -44,9 +46,12 @@ type Options struct {
 	Writer archive.WriterOptions
 	ID     string // "": NewID
 
+	// Snapshots say from where each mount is read; nil: everything live.
+	Snapshots *snapshot.Plan
+
 	Lock   string        // "": LockFile; "-": the caller holds the lock
-	Hooks  string        // directory with pre-backup and post-backup, file or directory each; "": none
-	Runner system.Runner // runs the hooks
+	Hooks  string        // directory with the hooks, file or directory each; "": none
+	Runner system.Runner // runs the hooks, and takes the snapshots
 
 	OnProgress func(Progress)       // called from the walking goroutine, for each path
 	OnLeftover func(store.Leftover) // called for what earlier runs left in the sink, before the backup begins
@@ -66,8 +71,11 @@ type Result struct {
 	ID       string
 	Prefix   string
 	Manifest *archive.Manifest
-	// PostHook is what went wrong with a hook behind a finished backup.
+	// PostHook is what went wrong with a hook behind a finished backup, or
+	// behind the snapshots it was made of.
 	PostHook error
+	// Unremoved is what went wrong with removing the snapshots.
+	Unremoved error
 }
 
 // NewID makes a backup's name from its time and chance, e.g.
@@ -122,46 +130,63 @@ func Run(ctx context.Context, opt Options) (res Result, err error) {
 		case err != nil:
 			err = fmt.Errorf("%w; and behind it: %w", err, hookErr)
 		default:
-			res.PostHook = hookErr
+			res.PostHook = errors.Join(res.PostHook, hookErr)
 		}
 	}()
 	if err := runHooks(ctx, opt, "pre-backup"); err != nil {
 		return res, err
 	}
-	res.Manifest, err = write(ctx, opt)
-	return res, err
+	set, err := takeSnapshots(ctx, opt, &res)
+	defer func() {
+		switch rmErr := set.Remove(context.WithoutCancel(ctx)); {
+		case rmErr == nil:
+		case err != nil:
+			err = fmt.Errorf("%w; and behind it: %w", err, rmErr)
+		default:
+			res.Unremoved = rmErr
+		}
+	}()
+	if err == nil {
+		res.Manifest, err = write(ctx, opt, set)
+	}
+	return res, ended(ctx, err)
 }
 
 // write makes the archive, in a directory that is claimed where the store can.
-func write(ctx context.Context, opt Options) (*archive.Manifest, error) {
+func write(ctx context.Context, opt Options, set *snapshot.Set) (*archive.Manifest, error) {
 	var m *archive.Manifest
 	end, err := claim(ctx, opt)
 	if err == nil {
-		m, err = writeArchive(ctx, opt)
+		m, err = writeArchive(ctx, opt, set)
 		// Behind a manifest the backup is complete, whatever becomes of the mark.
 		if endErr := end(err == nil); endErr != nil && err != nil {
 			err = fmt.Errorf("%w; %w", err, endErr)
 		}
 	}
-	switch {
-	case err == nil:
-		return m, nil
-	case ctx.Err() != nil:
-		return nil, fail.Hint(fail.New(fail.Interrupted, "the backup was interrupted, none was made: %w", err),
-			"start it again; earlier backups are as they were")
-	case errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT):
-		return nil, fail.Hint(fail.New(fail.Failed, "no space left in the destination, no backup was made: %w", err),
-			"make room there, choose another destination, or leave out more with --exclude")
-	}
-	return nil, err
+	return m, err
 }
 
-func writeArchive(ctx context.Context, opt Options) (*archive.Manifest, error) {
+// ended says what an error means where the run was interrupted, or the
+// destination is full.
+func ended(ctx context.Context, err error) error {
+	switch {
+	case err == nil:
+	case ctx.Err() != nil:
+		return fail.Hint(fail.New(fail.Interrupted, "the backup was interrupted, none was made: %w", err),
+			"start it again; earlier backups are as they were")
+	case errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT):
+		return fail.Hint(fail.New(fail.Failed, "no space left in the destination, no backup was made: %w", err),
+			"make room there, choose another destination, or leave out more with --exclude")
+	}
+	return err
+}
+
+func writeArchive(ctx context.Context, opt Options, set *snapshot.Set) (*archive.Manifest, error) {
 	w, err := archive.NewWriter(ctx, opt.Sink, opt.Writer)
 	if err != nil {
 		return nil, err
 	}
-	m, err := fillArchive(ctx, opt, w)
+	m, err := fillArchive(ctx, opt, w, set)
 	if err == nil {
 		return m, nil
 	}
@@ -171,7 +196,7 @@ func writeArchive(ctx context.Context, opt Options) (*archive.Manifest, error) {
 	return nil, err
 }
 
-func fillArchive(ctx context.Context, opt Options, w *archive.Writer) (*archive.Manifest, error) {
+func fillArchive(ctx context.Context, opt Options, w *archive.Writer, set *snapshot.Set) (*archive.Manifest, error) {
 	walk := walkOptions(opt)
 	var paths, files int64
 	var total int64
@@ -191,7 +216,7 @@ func fillArchive(ctx context.Context, opt Options, w *archive.Writer) (*archive.
 			opt.OnProgress(p)
 		}
 	}
-	if err := Walk(ctx, w, walk); err != nil {
+	if err := walkSources(ctx, w, walk, set); err != nil {
 		return nil, err
 	}
 	if paths == 0 {
@@ -252,20 +277,20 @@ func used(m *machine.Machine) int64 {
 
 // runHooks runs DIR/NAME if it is an executable file, or the executables in
 // DIR/NAME.d and DIR/NAME if it is a directory, in the order of their names.
-// The first that fails ends the row, except behind a backup.
-func runHooks(ctx context.Context, opt Options, name string) error {
+// The first that fails ends the row, except behind a backup or its snapshots.
+func runHooks(ctx context.Context, opt Options, name string, env ...string) error {
 	if opt.Hooks == "" {
 		return nil
 	}
 	var errs []error
 	for _, file := range findHooks(opt.Hooks, name) {
-		_, err := opt.Runner.Run(ctx, system.Command{Name: file, Env: []string{"MKCDREC_BACKUP_ID=" + opt.ID}})
+		_, err := opt.Runner.Run(ctx, system.Command{Name: file, Env: append([]string{"MKCDREC_BACKUP_ID=" + opt.ID}, env...)})
 		if err == nil {
 			continue
 		}
 		errs = append(errs, fail.Hint(fail.New(fail.Failed, "the hook %s failed: %w", file, err),
 			"correct it, or take away its execute permission"))
-		if name == "pre-backup" {
+		if strings.HasPrefix(name, "pre-") {
 			break
 		}
 	}

@@ -299,7 +299,7 @@ func TestMain(m *testing.M) {
 		fmt.Println(err)
 		os.Exit(1)
 	}
-	os.Exit(m.Run())
+	testtree.OwnMounts(m)
 }
 
 func TestKilledBackupLeavesTheOlderOne(t *testing.T) {

@@ -55,7 +55,7 @@ func LeaveOutSnapshots(m *machine.Machine, only []string) []Snapshots {
 		for _, s := range readOnly(m, mt.On) {
 			// Where a further mount lies over the place, something else is there.
 			p, ok := mt.Shows(s)
-			if ok && s.Path != mt.Subvolume && innermost(all, p) == mt.Target && !asked(p) {
+			if ok && s.Path != mt.Subvolume && machine.Innermost(all, p) == mt.Target && !asked(p) {
 				paths[p] = true
 			}
 		}
@@ -70,17 +70,6 @@ func readOnly(m *machine.Machine, r machine.Ref) []machine.Subvolume {
 		return nil
 	}
 	return slices.DeleteFunc(slices.Clone(fs.Subvolumes), func(s machine.Subvolume) bool { return !s.Snapshot || !s.ReadOnly })
-}
-
-// innermost is the mount point that a path lies on.
-func innermost(mounts []machine.Mount, p string) string {
-	best := ""
-	for _, mt := range mounts {
-		if (mt.Target == "/" || p == mt.Target || strings.HasPrefix(p, mt.Target+"/")) && len(mt.Target) > len(best) {
-			best = mt.Target
-		}
-	}
-	return best
 }
 
 // grouped puts snapshots together by the directory that holds them: for

@@ -10,7 +10,7 @@ import (
 	"github.com/mkcdrec/mkcdrec/internal/machine/machinetest"
 )
 
-func snapshot(p string) machine.Subvolume {
+func subvolume(p string) machine.Subvolume {
 	return machine.Subvolume{Path: p, Snapshot: true, ReadOnly: true}
 }
 
@@ -30,7 +30,7 @@ func TestLeaveOutSnapshots(t *testing.T) {
 	fstab := func(m machine.Mount) machine.Mount { m.InFstab = true; return m }
 	snapper := func(dir string, n int) (out []machine.Subvolume) {
 		for i := range n {
-			out = append(out, snapshot(fmt.Sprintf("%s/%d/snapshot", dir, i+1)))
+			out = append(out, subvolume(fmt.Sprintf("%s/%d/snapshot", dir, i+1)))
 		}
 		return out
 	}
@@ -47,9 +47,9 @@ func TestLeaveOutSnapshots(t *testing.T) {
 		{"snapper, of two subvolumes", mounts{mount("/", "@"), mount("/home", "@home")}, append(snapper("@/.snapshots", 2), snapper("@home/.snapshots", 2)...), nil,
 			"2 snapshots below /.snapshots; 2 snapshots below /home/.snapshots", 2},
 		{"one", mounts{mount("/", "@")}, snapper("@/.snapshots", 1), nil, "the snapshot /.snapshots/1/snapshot", 1},
-		{"timeshift", mounts{mount("/", "@"), mount("/run/timeshift", "")}, []machine.Subvolume{snapshot("snapshots/mon/@"), snapshot("snapshots/mon/@home"), snapshot("snapshots/tue/@"), snapshot("snapshots/tue/@home")}, nil,
+		{"timeshift", mounts{mount("/", "@"), mount("/run/timeshift", "")}, []machine.Subvolume{subvolume("snapshots/mon/@"), subvolume("snapshots/mon/@home"), subvolume("snapshots/tue/@"), subvolume("snapshots/tue/@home")}, nil,
 			"4 snapshots below /run/timeshift/snapshots", 2},
-		{"btrbk", mounts{mount("/", "@")}, []machine.Subvolume{snapshot("@/btrbk/@.1"), snapshot("@/btrbk/@.2")}, nil, "2 snapshots below /btrbk", 1},
+		{"btrbk", mounts{mount("/", "@")}, []machine.Subvolume{subvolume("@/btrbk/@.1"), subvolume("@/btrbk/@.2")}, nil, "2 snapshots below /btrbk", 1},
 		{"mounted by hand", mounts{mount("/", "@"), mount("/mnt", "@/.snapshots/1/snapshot")}, snapper("@/.snapshots", 2), nil,
 			"the snapshot mounted on /mnt; 2 snapshots below /.snapshots", 1},
 		{"needed by the system", mounts{mount("/", "@/.snapshots/1/snapshot"), fstab(mount("/usr", "@/.snapshots/2/snapshot"))}, snapper("@/.snapshots", 3), nil, "", 2},

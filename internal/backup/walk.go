@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path"
 	"path/filepath"
 	"runtime"
@@ -27,13 +28,20 @@ type Sink interface {
 
 // WalkOptions say what is walked.
 type WalkOptions struct {
-	Root      string   // the live root: "/"
-	Mounts    []string // absolute mount points as seen within Root, "/" first, parents before children; nil: "/"
-	Exclude   []string // see CompilePatterns
-	Literal   []string // absolute paths to leave out, whatever characters they hold
-	Only      []string // absolute paths; nil: everything
-	Readers   int      // goroutines that read ahead; 0: two for each CPU
-	OnAdd     func(e *archive.Entry, done int64)
+	Root    string   // the live root: "/"
+	Mounts  []string // absolute mount points as seen within Root, "/" first, parents before children; nil: "/"
+	Exclude []string // see CompilePatterns
+	Literal []string // absolute paths to leave out, whatever characters they hold
+	Only    []string // absolute paths; nil: everything
+	Readers int      // goroutines that read ahead; 0: two for each CPU
+	OnAdd   func(e *archive.Entry, done int64)
+	// Sources are directories to read instead of those at these absolute paths:
+	// the roots of snapshots. They stay the caller's.
+	Sources map[string]*os.File
+	// Hold is called before anything of one of these mounts is read, when all
+	// before it was; what it returns is called when all of that mount was read.
+	Hold map[string]func(context.Context) (release func() error, err error)
+
 	smallMax  int64             // content up to this many bytes is read ahead; 0: 1 MiB
 	budget    int64             // bytes read ahead at most; 0: 64 MiB
 	plain     bool              // do not look beneath mounts (tests)
@@ -49,7 +57,9 @@ type walk struct {
 	names   names
 	mounts  map[string]bool // names of recorded mounts
 	devs    map[uint64]bool // st_dev of the roots of recorded mounts
-	ahead   atomic.Int64    // bytes read ahead
+	sources map[string]*os.File
+	live    map[uint64]uint64 // st_dev of a snapshot -> of what it was taken of
+	ahead   atomic.Int64      // bytes read ahead
 	ordered chan *task
 	work    chan *task
 
@@ -67,6 +77,7 @@ type task struct {
 	kind   archive.Kind
 	listed string // problem of the lister with this path
 
+	passed   chan struct{} // of a barrier
 	done     chan struct{}
 	entry    *archive.Entry
 	nlink    uint64
@@ -140,6 +151,24 @@ func newWalk(opt WalkOptions) (*walk, error) {
 	if opt.budget == 0 {
 		opt.budget = 64 << 20
 	}
+	pat, err := opt.patterns()
+	if err != nil {
+		return nil, err
+	}
+	w := &walk{
+		opt: opt, exclude: pat, only: newOnly(opt.Only), names: readNames(opt.Root),
+		mounts: map[string]bool{}, devs: map[uint64]bool{}, links: map[linkKey]*link{},
+		sources: map[string]*os.File{}, live: map[uint64]uint64{},
+		ordered: make(chan *task, 512), work: make(chan *task, 512),
+	}
+	for _, m := range opt.Mounts {
+		w.mounts[relative(m)] = true
+	}
+	return w, w.addSources()
+}
+
+// patterns are all that is left out.
+func (opt WalkOptions) patterns() (*Patterns, error) {
 	exclude := append([]string(nil), opt.Exclude...)
 	for _, m := range opt.Mounts {
 		exclude = append(exclude, path.Join(m, "lost+found")+"/*")
@@ -153,15 +182,7 @@ func newWalk(opt WalkOptions) (*walk, error) {
 			pat.plain[l] = true
 		}
 	}
-	w := &walk{
-		opt: opt, exclude: pat, only: newOnly(opt.Only), names: readNames(opt.Root),
-		mounts: map[string]bool{}, devs: map[uint64]bool{}, links: map[linkKey]*link{},
-		ordered: make(chan *task, 512), work: make(chan *task, 512),
-	}
-	for _, m := range opt.Mounts {
-		w.mounts[relative(m)] = true
-	}
-	return w, nil
+	return pat, nil
 }
 
 func relative(target string) string {
@@ -186,7 +207,13 @@ func (w *walk) openRoots() ([]root, error) {
 		if w.exclude.excludedWithin(name) || !w.only.wants(name) {
 			continue
 		}
-		fd, err := openMount(filepath.Join(w.opt.Root, name), w.opt.plain)
+		var fd int
+		var err error
+		if src := w.sources[name]; src != nil {
+			fd, err = inode.OpenDir(int(src.Fd()), ".")
+		} else {
+			fd, err = openMount(filepath.Join(w.opt.Root, name), w.opt.plain)
+		}
 		if err != nil {
 			for _, r := range roots {
 				r.dir.Release()
@@ -197,6 +224,9 @@ func (w *walk) openRoots() ([]root, error) {
 		r := root{name: name, dir: inode.NewDir(fd)}
 		r.dev, r.mount, _ = w.identify(fd)
 		w.devs[r.dev] = true
+		if live, ok := w.live[r.dev]; ok {
+			w.devs[live] = true
+		}
 		roots = append(roots, r)
 	}
 	return roots, nil
@@ -236,7 +266,7 @@ func (w *walk) identify(fd int) (dev, mount uint64, err error) {
 var errStopped = errors.New("stopped")
 
 func (w *walk) listRoot(ctx context.Context, r root) error {
-	err := w.list(ctx, r, nil, r.dir, "", r.name, archive.Dir)
+	err := w.held(ctx, r, func() error { return w.list(ctx, r, nil, r.dir, "", r.name, archive.Dir) })
 	if errors.Is(err, errStopped) {
 		return nil
 	}
@@ -286,14 +316,23 @@ func (w *walk) listChild(ctx context.Context, r root, dir *inode.Dir, n inode.Na
 		dir.Hold()
 		return w.emit(ctx, t)
 	}
+	fd, nested, err := w.nested(fd, r, name)
+	if err != nil {
+		return err
+	}
+	t.listed = nested
 	sub := inode.NewDir(fd)
 	defer sub.Release()
 	dev, mount, err := w.identify(fd)
 	if err != nil {
 		return fmt.Errorf("cannot stat /%s: %w", name, err)
 	}
-	foreign := mount != r.mount || r.mount == 0 && dev != r.dev
+	foreign := mount != r.mount || r.mount == 0 && dev != r.dev && w.sources[name] == nil
 	switch {
+	case nested != "":
+		t.self = sub.Hold()
+		dir.Hold()
+		return w.emit(ctx, t)
 	case w.mounts[name]:
 		// Its entry is the root of the file system mounted there, which comes later.
 		if !foreign && hides(fd, 4) {

@@ -31,6 +31,18 @@ func (a *app) backupCommand() *cobra.Command {
 medium that restores it. Without --to the backup goes into the image itself.
 What was written is read back before it is called good.
 
+Logical volumes and btrfs subvolumes are read from snapshots that are taken for
+the backup and removed behind it, so that each of their file systems is as it
+was at one moment; other file systems are read while they are in use, and a file
+that changed meanwhile is named. --plan says which is which. With --snapshots
+require there is no backup where a file system that can change has no snapshot;
+EFI system partitions are excepted. --freeze lets nobody write to an ext or xfs
+file system without snapshots while it is read, for freeze_seconds of the
+settings at most. Executables in pre-snapshot and post-snapshot below
+/etc/mkcdrec/hooks.d run directly before and after the snapshots are taken. A
+snapshot that runs full ends the backup with an error. What a backup that was
+killed has left is removed by the next one.
+
 Exit code 0: whole. 3: made, and something was not as it should be in the backup
 or the rescue system: each is named. 4: the question of the menu was not answered
 with yes. 7: something on this machine cannot be rebuilt; exclude it by its name to
@@ -48,6 +60,8 @@ go on all the same.`,
 	c.Flags().StringVar(&f.to, "to", "", "`URL` or directory for the backup (default: into the image)")
 	c.Flags().StringArrayVar(&f.only, "only", nil, "back up only this absolute `PATH` (repeatable); the machine cannot be restored from that")
 	c.Flags().StringArrayVar(&f.exclude, "exclude", nil, "leave out this `PATTERN`, or a finding by its name (repeatable)")
+	c.Flags().StringVar(&f.snapshots, "snapshots", "", "read from snapshots taken for the backup: `auto`, off, require (default snapshots of the settings)")
+	c.Flags().StringArrayVar(&f.freeze, "freeze", nil, "let nobody write to this mount point `PATH` while it is read, where it can have no snapshot (repeatable)")
 	c.Flags().StringVar(&f.volumeSize, "volume-size", "", "cut the backup into volumes of this `SIZE`, e.g. 4GiB (at least 16MiB)")
 	c.Flags().BoolVar(&f.noMedium, "no-medium", false, "with --to: make no medium")
 	return c
@@ -66,7 +80,7 @@ func (a *app) runBackup(ctx context.Context, f makeFlags) (err error) {
 		return err
 	}
 	var snapshots []backup.Snapshots
-	if !a.settings.Snapshots {
+	if !a.settings.KeepSnapshots {
 		snapshots = backup.LeaveOutSnapshots(&m, f.only)
 	}
 	j, err := a.newJob(m, f, "backup")
@@ -75,14 +89,20 @@ func (a *app) runBackup(ctx context.Context, f makeFlags) (err error) {
 	}
 	j.snapshots = snapshots
 	defer func() { err = j.end(err) }()
+	if !f.plan {
+		release, err := backup.Lock(backup.LockFile)
+		if err != nil {
+			return err
+		}
+		defer release()
+		j.sweep(ctx)
+	}
+	if err := j.chooseSource(ctx); err != nil {
+		return err
+	}
 	if done, err := j.show(); done || err != nil {
 		return err
 	}
-	release, err := backup.Lock(backup.LockFile)
-	if err != nil {
-		return err
-	}
-	defer release()
 	if j.identity.BackupID, err = backup.NewID(j.identity.Made, rand.Reader); err != nil {
 		return err
 	}
@@ -146,7 +166,7 @@ func (j *job) describeBackup() {
 		if fs == nil {
 			continue
 		}
-		j.ui.Say("      %-24s %-6s %10s used  %s", mt.Target, fs.Kind, ui.Size(int64(fs.Used)), mt.On)
+		j.ui.Say("      %-24s %-6s %10s used  %-24s %s", mt.Target, fs.Kind, ui.Size(int64(fs.Used)), mt.On, j.readFrom(mt.Target))
 	}
 	if len(j.f.only) > 0 {
 		j.ui.Say("    of them only: %s", strings.Join(j.f.only, ", "))
@@ -222,15 +242,11 @@ func (j *job) backUp(ctx context.Context, sink store.Sink, prefix string) (backu
 	if err != nil {
 		return backup.Result{}, err
 	}
-	own := []string{j.work, j.f.out}
-	if p, err := localPath(j.f.to); err == nil && j.f.to != "" {
-		own = append(own, p)
-	}
 	j.ui.Step("Backing up %s as %s", j.m.Hostname, j.identity.BackupID)
 	begun, cpu := time.Now(), cpuTime()
 	pr := j.ui.Progress("backup")
 	res, err := backup.Run(ctx, backup.Options{
-		Machine: &j.m, Exclude: j.f.exclude, Only: j.f.only, LeaveOut: j.snapshots, Own: own, Sink: sink, ID: j.identity.BackupID,
+		Machine: &j.m, Exclude: j.f.exclude, Only: j.f.only, LeaveOut: j.snapshots, Own: j.own(), Snapshots: &j.source, Sink: sink, ID: j.identity.BackupID,
 		Lock: "-", Hooks: existing(j.settings.HooksDir), Runner: j.host,
 		Writer: archive.WriterOptions{
 			Prefix: prefix, Host: j.m.Hostname, Level: j.settings.Level, VolumeSize: j.f.volume, Layout: layout,
@@ -246,7 +262,7 @@ func (j *job) backUp(ctx context.Context, sink store.Sink, prefix string) (backu
 	c, took := res.Manifest.Counts, time.Since(begun)
 	j.ui.Say("    %s, %s of content in %s: %s/s, %.0f %% of its size, %.1f CPUs busy", wording.Count(c.Paths, "path"), ui.Size(c.Content), ui.Duration(took),
 		ui.Size(int64(float64(c.Content)/took.Seconds())), 100*float64(c.Stored)/float64(max(c.Content, 1)), (cpuTime()-cpu).Seconds()/took.Seconds())
-	j.ui.Event("backup-made", map[string]any{"id": res.ID, "prefix": path.Join(prefix, res.ID), "counts": c, "seconds": took.Seconds(), "warnings": res.Manifest.Warned})
+	j.ui.Event("backup-made", map[string]any{"id": res.ID, "prefix": path.Join(prefix, res.ID), "counts": c, "seconds": took.Seconds(), "warnings": res.Manifest.Warned, "read_from": res.Manifest.ReadFrom})
 	return res, nil
 }
 
@@ -278,6 +294,9 @@ func (j *job) outcome(res backup.Result) error {
 		j.ui.Warn("%s: %s", w.Path, w.Problem)
 	}
 	j.warned += res.Manifest.Warned
+	if res.Unremoved != nil {
+		return fail.New(fail.Warnings, "the backup is good, but a snapshot that it was made of is still there: %w", res.Unremoved)
+	}
 	if res.PostHook != nil {
 		return fail.New(fail.Warnings, "the backup is good, but a hook failed behind it: %w", res.PostHook)
 	}

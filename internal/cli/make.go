@@ -24,6 +24,7 @@ import (
 	"github.com/mkcdrec/mkcdrec/internal/plan"
 	"github.com/mkcdrec/mkcdrec/internal/rescue"
 	"github.com/mkcdrec/mkcdrec/internal/restore"
+	"github.com/mkcdrec/mkcdrec/internal/snapshot"
 	"github.com/mkcdrec/mkcdrec/internal/system"
 	"github.com/mkcdrec/mkcdrec/internal/ui"
 	"github.com/mkcdrec/mkcdrec/internal/wording"
@@ -38,6 +39,8 @@ type makeFlags struct {
 	volumeSize string
 	volume     int64 // bytes, from volumeSize or the settings; 0: one volume
 	answers    string
+	snapshots  string   // auto, off, require; "": the settings
+	freeze     []string // mount points, beside those of the settings
 	noMedium   bool
 	plan       bool
 	ask        bool // the menu asks before it begins
@@ -118,7 +121,8 @@ type job struct {
 	work     string   // directory made for this run, removed at its end
 	// snapshots are left out of the backup.
 	snapshots []backup.Snapshots
-	warned    int64 // how many warnings were said, those in the manifest with them
+	warned    int64         // how many warnings were said, those in the manifest with them
+	source    snapshot.Plan // from where each mount is read
 }
 
 func (a *app) newJob(m machine.Machine, f makeFlags, kind string) (*job, error) {

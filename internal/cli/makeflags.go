@@ -29,6 +29,18 @@ func (f makeFlags) checked(s config.Settings) (makeFlags, error) {
 	if f.noMedium && f.to == "" {
 		return f, fail.Hint(fail.New(fail.Usage, "--no-medium needs a place for the backup"), "say where: --to file:///mnt/nas/backups")
 	}
+	if f.snapshots == "" {
+		f.snapshots = s.Snapshots
+	}
+	if !config.ValidSnapshots(f.snapshots) {
+		return f, fail.New(fail.Usage, "--snapshots %q is not allowed: auto, off or require", f.snapshots)
+	}
+	for _, p := range f.freeze {
+		if !filepath.IsAbs(p) {
+			return f, fail.New(fail.Usage, "--freeze %q is not an absolute path", p)
+		}
+	}
+	f.freeze = append(slices.Clone(s.Freeze), f.freeze...)
 	if err := f.checkVolume(s.VolumeSize); err != nil {
 		return f, err
 	}

@@ -75,6 +75,8 @@ func TestFlagsAreCheckedFirst(t *testing.T) {
 		{[]string{"--only", ""}, `--only "" is not an absolute path`},
 		{[]string{"--exclude", "/"}, "would leave out everything"},
 		{[]string{"--no-medium"}, "--no-medium needs a place"},
+		{[]string{"--snapshots", "yes"}, `--snapshots "yes" is not allowed: auto, off or require`},
+		{[]string{"--freeze", "srv"}, `--freeze "srv" is not an absolute path`},
 	} {
 		args := append([]string{"backup"}, c.args...)
 		for _, args := range [][]string{append(slices.Clone(args), "--plan"), append(slices.Clone(args), "--out", "/dev/null/no")} {
@@ -90,17 +92,17 @@ func TestFlagsAreCheckedFirst(t *testing.T) {
 
 func TestCheckedFlags(t *testing.T) {
 	to := t.TempDir()
-	s := config.Settings{VolumeSize: "4 GiB", BackupTo: to}
+	s := config.Settings{VolumeSize: "4 GiB", BackupTo: to, Snapshots: "require", Freeze: []string{"/srv"}}
 	f, err := makeFlags{only: []string{"/etc/", "/usr/../usr"}}.checked(s)
-	if err != nil || f.to != to || f.volume != 4<<30 || !slices.Equal(f.only, []string{"/etc", "/usr"}) {
+	if err != nil || f.to != to || f.volume != 4<<30 || !slices.Equal(f.only, []string{"/etc", "/usr"}) || f.snapshots != "require" || !slices.Equal(f.freeze, s.Freeze) {
 		t.Errorf("%+v: %v", f, err)
 	}
 	// The whole machine is no part of it.
-	f, err = makeFlags{only: []string{"/etc", "/"}, volumeSize: "16MiB"}.checked(s)
-	if err != nil || len(f.only) > 0 || f.volume != minVolume {
+	f, err = makeFlags{only: []string{"/etc", "/"}, volumeSize: "16MiB", snapshots: "off", freeze: []string{"/opt"}}.checked(s)
+	if err != nil || len(f.only) > 0 || f.volume != minVolume || f.snapshots != "off" || !slices.Equal(f.freeze, []string{"/srv", "/opt"}) {
 		t.Errorf("%+v: %v", f, err)
 	}
-	if _, err := (makeFlags{}).checked(config.Settings{VolumeSize: "1k"}); fail.KindOf(err) != fail.Usage || !strings.Contains(err.Error(), "volume_size in the settings") {
+	if _, err := (makeFlags{}).checked(config.Settings{VolumeSize: "1k", Snapshots: "auto"}); fail.KindOf(err) != fail.Usage || !strings.Contains(err.Error(), "volume_size in the settings") {
 		t.Errorf("a small volume in the settings: %v", err)
 	}
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/mkcdrec/mkcdrec/internal/backup"
 	"github.com/mkcdrec/mkcdrec/internal/machine"
+	"github.com/mkcdrec/mkcdrec/internal/snapshot"
 )
 
 // mediumPlan is what rescue or backup would make, for programs.
@@ -33,6 +34,7 @@ type backupPlan struct {
 	Only             []string           `json:"only,omitempty"`    // absolute; none: the whole machine
 	Exclude          []string           `json:"exclude,omitempty"` // patterns
 	SnapshotsLeftOut []backup.Snapshots `json:"snapshots_left_out,omitempty"`
+	ReadFrom         []snapshot.Choice  `json:"read_from"`             // how each mount is read
 	VolumeSize       int64              `json:"volume_size,omitempty"` // in bytes; 0: one volume
 }
 
@@ -46,7 +48,7 @@ func (j *job) plan() mediumPlan {
 	}
 	if j.kind == "backup" {
 		p.Backup = &backupPlan{To: j.destination(), Mounts: j.m.Mounts, Used: j.used(), Only: j.f.only, Exclude: j.f.exclude,
-			SnapshotsLeftOut: j.snapshots, VolumeSize: j.f.volume}
+			SnapshotsLeftOut: j.snapshots, ReadFrom: j.source.Choices, VolumeSize: j.f.volume}
 	}
 	return p
 }

@@ -36,13 +36,21 @@ type Settings struct {
 	BackupTo string `toml:"backup_to"`
 	// Exclude are patterns left out of the backup, beside the built-in ones.
 	Exclude []string `toml:"exclude"`
-	// Snapshots takes read-only btrfs snapshots into the backup, each in full.
-	Snapshots bool `toml:"snapshots"`
+	// Snapshots says whether the file systems are read from snapshots that are
+	// taken for it: auto, off, require.
+	Snapshots string `toml:"snapshots"`
+	// Freeze are mount points that nobody can write to while they are read.
+	Freeze []string `toml:"freeze"`
+	// FreezeSeconds is how long each of them may stay so.
+	FreezeSeconds int `toml:"freeze_seconds"`
+	// KeepSnapshots takes the read-only btrfs snapshots that are there into the
+	// backup, each in full.
+	KeepSnapshots bool `toml:"keep_snapshots"`
 	// VolumeSize cuts the backup into volumes, e.g. "4 GiB"; "" is one volume.
 	VolumeSize string `toml:"volume_size"`
 	// Level is the zstd level, 1 to 19.
 	Level int `toml:"level"`
-	// HooksDir holds pre-backup and post-backup.
+	// HooksDir holds pre-backup, post-backup, pre-snapshot and post-snapshot.
 	HooksDir string `toml:"hooks_dir"`
 
 	Rescue Rescue `toml:"rescue"`
@@ -83,9 +91,10 @@ type Burn struct {
 // Default are the settings of a machine without a settings file.
 func Default() Settings {
 	return Settings{
-		ImageDir: "/var/lib/mkcdrec/images",
-		WorkDir:  "/var/tmp",
-		Exclude:  []string{"/tmp/*", "/var/tmp/*", "/var/cache/apt/archives/*.deb", "/var/lib/mkcdrec/images/*"},
+		ImageDir:  "/var/lib/mkcdrec/images",
+		WorkDir:   "/var/tmp",
+		Exclude:   []string{"/tmp/*", "/var/tmp/*", "/var/cache/apt/archives/*.deb", "/var/lib/mkcdrec/images/*"},
+		Snapshots: "auto", FreezeSeconds: 30,
 		Level:    3,
 		HooksDir: "/etc/mkcdrec/hooks.d",
 		Rescue:   Rescue{Modules: "generic"},
@@ -140,6 +149,9 @@ var allowed = map[string]string{
 	"image_dir":      "an absolute path",
 	"work_dir":       "an absolute path",
 	"level":          "1 to 19",
+	"snapshots":      `"auto", "off" or "require"`,
+	"freeze":         `absolute paths of mount points, such as ["/srv"]`,
+	"freeze_seconds": "1 to 600 seconds",
 	"volume_size":    `a size such as "700 MB" or "4 GiB"`,
 	"rescue.memory":  `a size such as "700 MB" or "4 GiB"`,
 	"rescue.modules": `"generic", "host" or "all"`,
@@ -208,6 +220,17 @@ func (s Settings) Validate(name string) error {
 	if !strings.HasPrefix(s.WorkDir, "/") {
 		return bad("work_dir", strconv.Quote(s.WorkDir))
 	}
+	if !ValidSnapshots(s.Snapshots) {
+		return bad("snapshots", strconv.Quote(s.Snapshots))
+	}
+	for _, p := range s.Freeze {
+		if !strings.HasPrefix(p, "/") {
+			return bad("freeze", strconv.Quote(p))
+		}
+	}
+	if s.FreezeSeconds < 1 || s.FreezeSeconds > 600 {
+		return bad("freeze_seconds", s.FreezeSeconds)
+	}
 	if s.Level < 1 || s.Level > 19 {
 		return bad("level", s.Level)
 	}
@@ -232,6 +255,9 @@ func (s Settings) Validate(name string) error {
 	}
 	return nil
 }
+
+// ValidSnapshots says whether a text is a value of Settings.Snapshots.
+func ValidSnapshots(s string) bool { return s == "auto" || s == "off" || s == "require" }
 
 // Keys are the names of all settings, sorted.
 func Keys() []string {

@@ -17,7 +17,7 @@ func TestExampleIsTheDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Default()
-	for _, l := range []*[]string{&s.Rescue.ExtraModules, &s.Rescue.ExcludeModules, &s.Rescue.Programs, &s.Rescue.Files, &s.Rescue.ManualPages, &s.Rescue.AuthorizedKeys, &s.Rescue.PrivateKeys} {
+	for _, l := range []*[]string{&s.Freeze, &s.Rescue.ExtraModules, &s.Rescue.ExcludeModules, &s.Rescue.Programs, &s.Rescue.Files, &s.Rescue.ManualPages, &s.Rescue.AuthorizedKeys, &s.Rescue.PrivateKeys} {
 		if len(*l) == 0 {
 			*l = nil
 		}
@@ -43,7 +43,11 @@ func TestParseErrors(t *testing.T) {
 		{"level = 'x'", "t.toml line 1: level = 'x' is not allowed for level: 1 to 19", ""},
 		{"\n\n[rescue]\nprograms = 'vim'", `t.toml line 4: programs = 'vim' is not allowed for rescue.programs: a list of texts, such as ["one", "two"]`, ""},
 		{"[rescue]\nmodules = 1", `t.toml line 2: modules = 1 is not allowed for rescue.modules: "generic", "host" or "all"`, ""},
-		{"snapshots = 'no'", "t.toml line 1: snapshots = 'no' is not allowed for snapshots: true or false", ""},
+		{"snapshots = 'no'", `snapshots = "no" is not allowed: "auto", "off" or "require"`, ""},
+		{"snapshots = true", `t.toml line 1: snapshots = true is not allowed for snapshots: "auto", "off" or "require"`, ""},
+		{"keep_snapshots = 'no'", "t.toml line 1: keep_snapshots = 'no' is not allowed for keep_snapshots: true or false", ""},
+		{"freeze = ['srv']", `freeze = "srv" is not allowed: absolute paths of mount points`, ""},
+		{"freeze_seconds = 0", "freeze_seconds = 0 is not allowed: 1 to 600 seconds", ""},
 		{"backup_to = 3", "is not allowed for backup_to: a text in quotes", ""},
 		{"exclude = [1]", "t.toml line 1: exclude = [1] is not allowed for exclude: a list of texts", ""},
 		{"[burn]\nenabled = 'yes'", "t.toml line 2: enabled = 'yes' is not allowed for burn.enabled: true or false", ""},

@@ -2,12 +2,14 @@ package inspect
 
 import (
 	"os"
+	"slices"
 	"sort"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/mkcdrec/mkcdrec/internal/machine"
+	"github.com/mkcdrec/mkcdrec/internal/snapshot"
 	"github.com/mkcdrec/mkcdrec/internal/tool/btrfs"
 	"github.com/mkcdrec/mkcdrec/internal/tool/superblock"
 	"github.com/mkcdrec/mkcdrec/internal/wording"
@@ -65,7 +67,8 @@ func (in *inspector) mountedContent(n *node, m mounted) {
 		if err != nil {
 			in.blocking(string(n.ref), "install btrfs-progs and run as root", "the subvolumes of %s are not known: %v", m.target, err)
 		}
-		fs.Subvolumes = subvols
+		// Those of a backup that runs, or was killed, are no part of the machine.
+		fs.Subvolumes = slices.DeleteFunc(subvols, snapshot.IsSubvolume)
 	}
 	in.m.FileSystems = append(in.m.FileSystems, fs)
 }

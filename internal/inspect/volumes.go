@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/mkcdrec/mkcdrec/internal/machine"
+	"github.com/mkcdrec/mkcdrec/internal/snapshot"
 	"github.com/mkcdrec/mkcdrec/internal/tool/blkid"
 	"github.com/mkcdrec/mkcdrec/internal/tool/lvm"
 )
@@ -76,6 +77,10 @@ func (in *inspector) logical(vg string, segments []lvm.Segment) []machine.Logica
 	for _, name := range order {
 		segs := byName[name]
 		finding := "lvm:" + vg + "/" + name
+		if snapshot.IsVolume(name, segs[0].Origin, segs[0].Tags) {
+			in.note(finding, "", "logical volume %s/%s is the snapshot of a backup that runs, or that was killed: the next one removes it", vg, name)
+			continue
+		}
 		if kind := otherSegment(segs); kind != "" {
 			in.blocking(finding, "take it out of the backup by this name; it must be made anew by hand",
 				"logical volume %s/%s is of kind %s: only linear and striped volumes can be recorded", vg, name, kind)

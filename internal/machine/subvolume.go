@@ -22,6 +22,17 @@ func (mt Mount) Shows(s Subvolume) (at string, ok bool) {
 	return path.Join(mt.Target, rest), true
 }
 
+// Innermost is the target of the mount that an absolute path lies on.
+func Innermost(mounts []Mount, p string) string {
+	best := ""
+	for _, mt := range mounts {
+		if (mt.Target == "/" || p == mt.Target || strings.HasPrefix(p, mt.Target+"/")) && len(mt.Target) > len(best) {
+			best = mt.Target
+		}
+	}
+	return best
+}
+
 // IsCopy says that a subvolume of the file system on r is a snapshot which is
 // not made again: it is not mounted itself, and nobody can have changed it, or
 // no mount shows it. A root that began as a snapshot, as after a rollback, is

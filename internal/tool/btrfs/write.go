@@ -78,3 +78,21 @@ func SetDefault(ctx context.Context, r system.Runner, path string) error {
 	}
 	return nil
 }
+
+// TakeSnapshot makes a read-only snapshot of the subvolume at path as a new
+// subvolume at to, in the same file system (btrfs-subvolume(8)). Nested
+// subvolumes are empty directories in it.
+func TakeSnapshot(ctx context.Context, r system.Runner, path, to string) error {
+	if _, err := r.Run(ctx, system.Command{Name: "btrfs", Args: []string{"subvolume", "snapshot", "-r", path, to}}); err != nil {
+		return fmt.Errorf("cannot take a snapshot of subvolume %s: %w", path, err)
+	}
+	return nil
+}
+
+// DeleteSubvolume deletes the subvolume at path; its space comes back later.
+func DeleteSubvolume(ctx context.Context, r system.Runner, path string) error {
+	if _, err := r.Run(ctx, system.Command{Name: "btrfs", Args: []string{"subvolume", "delete", path}}); err != nil {
+		return fmt.Errorf("cannot delete subvolume %s: %w", path, err)
+	}
+	return nil
+}

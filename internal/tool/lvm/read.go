@@ -59,12 +59,7 @@ const (
 func Read(ctx context.Context, r system.Runner) (Report, error) {
 	var rep Report
 	run := func(args ...string) ([]map[string]string, error) {
-		args = append(args, "--reportformat", "json", "--units", "b", "--nosuffix")
-		res, err := r.Run(ctx, system.Command{Name: "lvm", Args: args, Env: []string{"LVM_SUPPRESS_FD_WARNINGS=1"}})
-		if err != nil {
-			return nil, fmt.Errorf("cannot read the volume groups: %w", err)
-		}
-		return rows(res.Stdout)
+		return report(ctx, r, "cannot read the volume groups", args...)
 	}
 	vgs, err := run("vgs", "-o", vgsColumns)
 	if err != nil {
@@ -79,6 +74,16 @@ func Read(ctx context.Context, r system.Runner) (Report, error) {
 		return rep, err
 	}
 	return build(vgs, pvs, lvs)
+}
+
+// report runs one of lvm's reporting commands; what is what its failure means.
+func report(ctx context.Context, r system.Runner, what string, args ...string) ([]map[string]string, error) {
+	args = append(args, "--reportformat", "json", "--units", "b", "--nosuffix")
+	res, err := r.Run(ctx, system.Command{Name: "lvm", Args: args, Env: []string{"LVM_SUPPRESS_FD_WARNINGS=1"}})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", what, err)
+	}
+	return rows(res.Stdout)
 }
 
 // rows takes the lines out of {"report":[{"vg":[{...}]}]}, whatever the

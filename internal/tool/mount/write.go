@@ -45,3 +45,12 @@ func UnmountAll(ctx context.Context, r system.Runner, target string) error {
 	}
 	return nil
 }
+
+// Detach takes a mount out of the tree at once (umount --lazy); it ends when
+// nobody has anything open on it any more.
+func Detach(ctx context.Context, r system.Runner, target string) error {
+	if _, err := r.Run(ctx, system.Command{Name: "umount", Args: []string{"--lazy", target}}); err != nil {
+		return fmt.Errorf("cannot unmount %s: %w", target, err)
+	}
+	return nil
+}
