@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/mkcdrec/mkcdrec/internal/archive"
+	"github.com/mkcdrec/mkcdrec/internal/selection"
 	"github.com/mkcdrec/mkcdrec/internal/snapshot"
 	"github.com/mkcdrec/mkcdrec/internal/tool/fsfreeze"
 )
@@ -23,8 +24,8 @@ func Skip(opt Options) (func(string) bool, error) {
 	if err != nil {
 		return nil, err
 	}
-	only := newOnly(opt.Only)
-	return func(p string) bool { return pat.excludedWithin(relative(p)) || !only.wants(relative(p)) }, nil
+	only := selection.NewOnly(opt.Only)
+	return func(p string) bool { return pat.ExcludedWithin(relative(p)) || !only.Wants(relative(p)) }, nil
 }
 
 // HasSnapshotHooks says whether there is anything to run around the snapshots.

@@ -22,6 +22,7 @@ import (
 	"github.com/mkcdrec/mkcdrec/internal/archive"
 	"github.com/mkcdrec/mkcdrec/internal/fail"
 	"github.com/mkcdrec/mkcdrec/internal/machine"
+	"github.com/mkcdrec/mkcdrec/internal/selection"
 	"github.com/mkcdrec/mkcdrec/internal/snapshot"
 	"github.com/mkcdrec/mkcdrec/internal/store"
 	"github.com/mkcdrec/mkcdrec/internal/system"
@@ -32,7 +33,7 @@ import (
 type Options struct {
 	Machine  *machine.Machine // its mounts are walked, its swap files left out
 	Root     string           // the live root; "": "/"
-	Exclude  []string         // see CompilePatterns
+	Exclude  []string         // see selection.Compile
 	Only     []string         // absolute paths; nil: everything
 	LeaveOut []Snapshots      // see LeaveOutSnapshots
 	// Own are directories of this run that are not part of the machine: the
@@ -200,7 +201,7 @@ func fillArchive(ctx context.Context, opt Options, w *archive.Writer, set *snaps
 	walk := walkOptions(opt)
 	var paths, files int64
 	var total int64
-	if newOnly(opt.Only) == nil { // nobody has counted what lies below a few paths
+	if selection.NewOnly(opt.Only) == nil { // nobody has counted what lies below a few paths
 		total = used(opt.Machine)
 	}
 	walk.OnAdd = func(e *archive.Entry, done int64) {

@@ -16,6 +16,7 @@ import (
 	"github.com/mkcdrec/mkcdrec/internal/archive"
 	"github.com/mkcdrec/mkcdrec/internal/fail"
 	"github.com/mkcdrec/mkcdrec/internal/inode"
+	"github.com/mkcdrec/mkcdrec/internal/selection"
 	"golang.org/x/sys/unix"
 )
 
@@ -30,7 +31,7 @@ type Sink interface {
 type WalkOptions struct {
 	Root    string   // the live root: "/"
 	Mounts  []string // absolute mount points as seen within Root, "/" first, parents before children; nil: "/"
-	Exclude []string // see CompilePatterns
+	Exclude []string // see selection.Compile
 	Literal []string // absolute paths to leave out, whatever characters they hold
 	Only    []string // absolute paths; nil: everything
 	Readers int      // goroutines that read ahead; 0: two for each CPU
@@ -52,8 +53,8 @@ type WalkOptions struct {
 // walk is one run of Walk.
 type walk struct {
 	opt     WalkOptions
-	exclude *Patterns
-	only    only
+	exclude *selection.Patterns
+	only    selection.Only
 	names   names
 	mounts  map[string]bool // names of recorded mounts
 	devs    map[uint64]bool // st_dev of the roots of recorded mounts
@@ -156,7 +157,7 @@ func newWalk(opt WalkOptions) (*walk, error) {
 		return nil, err
 	}
 	w := &walk{
-		opt: opt, exclude: pat, only: newOnly(opt.Only), names: readNames(opt.Root),
+		opt: opt, exclude: pat, only: selection.NewOnly(opt.Only), names: readNames(opt.Root),
 		mounts: map[string]bool{}, devs: map[uint64]bool{}, links: map[linkKey]*link{},
 		sources: map[string]*os.File{}, live: map[uint64]uint64{},
 		ordered: make(chan *task, 512), work: make(chan *task, 512),
@@ -168,19 +169,17 @@ func newWalk(opt WalkOptions) (*walk, error) {
 }
 
 // patterns are all that is left out.
-func (opt WalkOptions) patterns() (*Patterns, error) {
+func (opt WalkOptions) patterns() (*selection.Patterns, error) {
 	exclude := append([]string(nil), opt.Exclude...)
 	for _, m := range opt.Mounts {
 		exclude = append(exclude, path.Join(m, "lost+found")+"/*")
 	}
-	pat, err := CompilePatterns(exclude)
+	pat, err := selection.Compile(exclude)
 	if err != nil {
 		return nil, err
 	}
 	for _, l := range opt.Literal {
-		if l = path.Clean("/" + l); l != "/" {
-			pat.plain[l] = true
-		}
+		pat.Add(l)
 	}
 	return pat, nil
 }
@@ -204,7 +203,7 @@ func (w *walk) openRoots() ([]root, error) {
 	var roots []root
 	for _, m := range w.opt.Mounts {
 		name := relative(m)
-		if w.exclude.excludedWithin(name) || !w.only.wants(name) {
+		if w.exclude.ExcludedWithin(name) || !w.only.Wants(name) {
 			continue
 		}
 		var fd int
@@ -292,7 +291,7 @@ func (w *walk) list(ctx context.Context, r root, parent, dir *inode.Dir, base, n
 		if name != "." {
 			child = name + "/" + n.Name
 		}
-		if w.exclude.Excluded(child) || !w.only.wants(child) {
+		if w.exclude.Excluded(child) || !w.only.Wants(child) {
 			continue
 		}
 		if err := w.listChild(ctx, r, dir, n, child); err != nil {

@@ -46,7 +46,7 @@ Nothing outside DIR is touched, whatever the archive says.`,
 			if err := os.MkdirAll(into, 0o755); err != nil {
 				return fail.New(fail.Failed, "cannot make the directory: %w", err)
 			}
-			sel := newSelection(args[1:])
+			sel := newRequest(args[1:])
 			a.ui.Step("Unpacking backup %s of %s into %s", b.Manifest.ID, b.Manifest.Host, into)
 			pr := a.ui.Progress("extract")
 			var n int64
@@ -81,7 +81,7 @@ func goOn(err error) error {
 }
 
 // extracted says what came of an extraction.
-func (a *app) extracted(rep unpack.Report, err error, sel *selection) error {
+func (a *app) extracted(rep unpack.Report, err error, sel *request) error {
 	for _, p := range rep.Problems {
 		a.ui.Warn("%s: %v", p.Path, p.Err)
 	}
@@ -105,13 +105,13 @@ func (a *app) extracted(rep unpack.Report, err error, sel *selection) error {
 	return nil
 }
 
-// selection picks paths by the names a user gave, and knows which were met.
-type selection struct {
+// request picks paths by the names a user gave, and knows which were met.
+type request struct {
 	wanted map[string]bool // name -> met
 }
 
-func newSelection(paths []string) *selection {
-	s := &selection{wanted: map[string]bool{}}
+func newRequest(paths []string) *request {
+	s := &request{wanted: map[string]bool{}}
 	for _, p := range paths {
 		s.wanted[strings.TrimPrefix(path.Clean("/"+p), "/")] = false
 	}
@@ -120,7 +120,7 @@ func newSelection(paths []string) *selection {
 
 // items reads what is selected, hard links with their content. The catalogue
 // is read once more for each of the two choices to be made, so not for the whole.
-func (s *selection) items(ctx context.Context, b *archive.Backup, damaged bool) (iter.Seq2[*archive.Item, error], error) {
+func (s *request) items(ctx context.Context, b *archive.Backup, damaged bool) (iter.Seq2[*archive.Item, error], error) {
 	if len(s.wanted) == 0 {
 		return b.Entries(ctx, archive.ReadOptions{SkipDamaged: damaged}), nil
 	}
@@ -135,7 +135,7 @@ func (s *selection) items(ctx context.Context, b *archive.Backup, damaged bool) 
 	return choice.Items(b.Entries(ctx, archive.ReadOptions{Select: choice.Select, SkipDamaged: damaged})), nil
 }
 
-func (s *selection) matches(e *archive.Entry) bool {
+func (s *request) matches(e *archive.Entry) bool {
 	if len(s.wanted) == 0 {
 		return true
 	}
@@ -155,14 +155,14 @@ func (s *selection) matches(e *archive.Entry) bool {
 }
 
 // total is the expected content: not known for a part.
-func (s *selection) total(all int64) int64 {
+func (s *request) total(all int64) int64 {
 	if len(s.wanted) == 0 {
 		return all
 	}
 	return 0
 }
 
-func (s *selection) unseen() []string {
+func (s *request) unseen() []string {
 	var list []string
 	for name, met := range s.wanted {
 		if !met {

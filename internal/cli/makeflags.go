@@ -6,10 +6,10 @@ import (
 	"path/filepath"
 	"slices"
 
-	"github.com/mkcdrec/mkcdrec/internal/backup"
 	"github.com/mkcdrec/mkcdrec/internal/config"
 	"github.com/mkcdrec/mkcdrec/internal/fail"
 	"github.com/mkcdrec/mkcdrec/internal/restore"
+	"github.com/mkcdrec/mkcdrec/internal/selection"
 	"github.com/mkcdrec/mkcdrec/internal/store/dir"
 	"github.com/mkcdrec/mkcdrec/internal/ui"
 )
@@ -97,7 +97,7 @@ func (f *makeFlags) checkPaths(settings []string) error {
 		only = nil // that is everything
 	}
 	f.only = only
-	_, err := backup.CompilePatterns(append(slices.Clone(settings), f.exclude...))
+	_, err := selection.Compile(append(slices.Clone(settings), f.exclude...))
 	return err
 }
 

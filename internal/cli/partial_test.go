@@ -12,7 +12,6 @@ import (
 	"github.com/mkcdrec/mkcdrec/internal/backup"
 	"github.com/mkcdrec/mkcdrec/internal/fail"
 	"github.com/mkcdrec/mkcdrec/internal/machine/machinetest"
-	"github.com/mkcdrec/mkcdrec/internal/plan"
 	"github.com/mkcdrec/mkcdrec/internal/store/dir"
 	"github.com/mkcdrec/mkcdrec/internal/ui"
 )
@@ -65,35 +64,6 @@ func TestPartialBackupRestoresNoMachine(t *testing.T) {
 	into := t.TempDir()
 	if out, code := says(t, "extract", where, "--into", into); code != 0 || !fileExists(filepath.Join(into, "etc/hostname")) {
 		t.Errorf("extract: exit code %d:\n%s", code, out)
-	}
-}
-
-func TestFileSystemThatIsNotWhollyThere(t *testing.T) {
-	home := []string{"/home"}
-	for _, c := range []struct {
-		name                  string
-		only, exclude, mounts []string
-		ok                    bool
-	}{
-		{"a backup of before only was recorded", nil, nil, home, true},
-		{"asked for", []string{"/etc", "/home"}, nil, home, true},
-		{"below what was asked for", []string{"/srv"}, nil, []string{"/srv/data"}, true},
-		{"everything was asked for", []string{"/"}, nil, home, true},
-		{"a part of it", []string{"/home/anna"}, nil, home, false},
-		{"one that begins the same", []string{"/home"}, nil, []string{"/home2"}, false},
-		{"another", []string{"/etc"}, nil, home, false},
-		{"the root of what was asked for", []string{"/home"}, nil, []string{"/"}, false},
-		{"one of two subvolumes", []string{"/home"}, nil, []string{"/", "/home"}, false},
-		{"left out", nil, []string{"/home"}, home, false},
-		{"left out with what is above", nil, []string{"/srv"}, []string{"/srv/data"}, false},
-		{"all that is in it was left out", nil, []string{"/home/*"}, home, false},
-		{"some files were left out", nil, []string{"/home/anna", "*.tmp", "/tmp/*", "node_modules"}, home, true},
-		{"left out below another", nil, []string{"/tmp/*"}, []string{"/"}, true},
-	} {
-		err := coversFS(&archive.Manifest{Only: c.only, Exclude: c.exclude}, &plan.Scope{Mounts: c.mounts})
-		if (err == nil) != c.ok || err != nil && (fail.KindOf(err) != fail.Refused || fail.HintOf(err) == "") {
-			t.Errorf("%s: %v", c.name, err)
-		}
 	}
 }
 

@@ -90,7 +90,7 @@ func (a *app) runRestoreFS(cmd *cobra.Command, args []string, f restoreFSFlags) 
 	}
 	p, content, err := fsPlan(ctx, src.recorded, here, ans.Wishes(src.protected), src.b)
 	if err == nil {
-		err = coversFS(&src.b.Manifest, p.Scope)
+		err = restore.Covers(&src.b.Manifest, p.Scope)
 	}
 	if err != nil {
 		return err

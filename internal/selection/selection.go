@@ -1,4 +1,6 @@
-package backup
+// Package selection decides by name which paths a backup has: what is left out
+// by pattern, and what was asked for. It is pure.
+package selection
 
 import (
 	"path"
@@ -14,12 +16,12 @@ type Patterns struct {
 	globs []*regexp.Regexp
 }
 
-// CompilePatterns reads exclude patterns. A pattern is an absolute path, which
+// Compile reads exclude patterns. A pattern is an absolute path, which
 // leaves out that path and everything below it; it may hold * and ? (within
 // one component), and ** (any number of components). "/dir/*" keeps the
 // directory and leaves out its content. A pattern without a leading slash may
 // begin in any directory: "*.tmp", "node_modules", "cache/*".
-func CompilePatterns(patterns []string) (*Patterns, error) {
+func Compile(patterns []string) (*Patterns, error) {
 	p := &Patterns{plain: map[string]bool{}}
 	for _, s := range patterns {
 		if strings.Trim(s, "/") == "" {
@@ -34,6 +36,14 @@ func CompilePatterns(patterns []string) (*Patterns, error) {
 		p.globs = append(p.globs, globExpr(s))
 	}
 	return p, nil
+}
+
+// Add leaves out one path more, with everything below it, whatever letters its
+// name has. The root cannot be left out.
+func (p *Patterns) Add(literal string) {
+	if literal = path.Clean("/" + literal); literal != "/" {
+		p.plain[literal] = true
+	}
 }
 
 func globExpr(s string) *regexp.Regexp {
@@ -80,8 +90,8 @@ func (p *Patterns) Excluded(name string) bool {
 	return false
 }
 
-// excludedWithin is Excluded for a name or any directory above it.
-func (p *Patterns) excludedWithin(name string) bool {
+// ExcludedWithin is Excluded for a name or any directory above it.
+func (p *Patterns) ExcludedWithin(name string) bool {
 	for n := name; n != "."; n = path.Dir(n) {
 		if p.Excluded(n) {
 			return true
@@ -90,12 +100,13 @@ func (p *Patterns) excludedWithin(name string) bool {
 	return false
 }
 
-// only picks paths: those asked for, all below them, and the directories
-// that lead to them.
-type only []string
+// Only picks paths: those asked for, all below them, and the directories
+// that lead to them. The zero value picks all.
+type Only []string
 
-func newOnly(paths []string) only {
-	var o only
+// NewOnly takes absolute paths; one that is the root picks all.
+func NewOnly(paths []string) Only {
+	var o Only
 	for _, p := range paths {
 		p = strings.TrimPrefix(path.Clean("/"+p), "/")
 		if p == "" {
@@ -106,7 +117,8 @@ func newOnly(paths []string) only {
 	return o
 }
 
-func (o only) wants(name string) bool {
+// Wants says whether a name, relative to the root, is picked.
+func (o Only) Wants(name string) bool {
 	if len(o) == 0 || name == "." {
 		return true
 	}
