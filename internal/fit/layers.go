@@ -139,6 +139,7 @@ func (f *fitter) array(a *machine.Array) error {
 	if !changed && a.LogicalSector == was.LogicalSector {
 		return nil
 	}
+	a.Offset = 0 // it went by the old size of the members: mdadm chooses another
 	unit := max(a.Chunk, 64<<10)
 	switch {
 	case !changed:

@@ -61,6 +61,8 @@ func (in *inspector) blockDevices() error {
 			in.disk(in.nodes[name], udev[name])
 		case isForeign:
 			in.foreign(in.nodes[name])
+		case isArray:
+			in.pending = append(in.pending, in.nodes[name])
 		}
 	}
 	return nil
@@ -80,6 +82,7 @@ const (
 	isNothing deviceKind = iota // no storage of its own: loop, zram, CD drive, an empty reader
 	isDisk
 	isForeign // storage that the model cannot hold, or a logical volume (device mapper)
+	isArray   // an md RAID array
 )
 
 func kindOf(n *node, hidden bool) deviceKind {
@@ -93,7 +96,10 @@ func kindOf(n *node, hidden bool) deviceKind {
 	if hidden || n.size == 0 || strings.HasPrefix(name, "mmcblk") && (strings.Contains(name, "boot") || strings.Contains(name, "rpmb")) {
 		return isNothing
 	}
-	for _, p := range []string{"dm-", "md", "bcache", "zd", "nbd", "rbd", "drbd", "vdo"} {
+	if strings.HasPrefix(name, "md") {
+		return isArray
+	}
+	for _, p := range []string{"dm-", "bcache", "zd", "nbd", "rbd", "drbd", "vdo"} {
 		if strings.HasPrefix(name, p) {
 			return isForeign
 		}
@@ -115,8 +121,6 @@ func (in *inspector) foreign(n *node) {
 	case n.dmName != "":
 		// Partitions of device-mapper devices come with what they lie on.
 		in.blocking("dm:"+n.dmName, rebuild, "%s is a device-mapper device of a kind that is not known (%s)", n.dmName, n.dmUUID)
-	case strings.HasPrefix(n.kname, "md"):
-		in.blocking("md:"+n.kname, rebuild, "%s is a RAID array, which cannot be recorded yet", n.kname)
 	case strings.HasPrefix(n.kname, "zd"):
 		in.blocking("zfs:"+n.kname, rebuild, "%s is a ZFS volume, which cannot be recorded", n.kname)
 	default:
@@ -125,8 +129,8 @@ func (in *inspector) foreign(n *node) {
 	}
 }
 
-// disk records one disk with its partition table.
-func (in *inspector) disk(n *node, u lsblk.Device) {
+// geometry is what sysfs says of any disk or array.
+func (in *inspector) geometry(n *node) machine.Disk {
 	dir := sysBlock + "/" + n.kname
 	num := func(f string) machine.Bytes {
 		v, _ := strconv.ParseInt(in.text(dir+f), 10, 64)
@@ -136,13 +140,20 @@ func (in *inspector) disk(n *node, u lsblk.Device) {
 		Name: n.kname, Path: n.path, Size: n.size, LogicalSector: num("/queue/logical_block_size"),
 		PhysicalSector: num("/queue/physical_block_size"), Rotational: num("/queue/rotational") == 1,
 		Removable: num("/removable") == 1, ReadOnly: num("/ro") == 1,
-		Serial: first(u.Serial, in.text(dir+"/device/serial"), in.text(dir+"/serial")),
-		WWN:    first(u.WWN, in.text(dir+"/wwid"), in.text(dir+"/device/wwid")),
-		Model:  first(u.Model, in.text(dir+"/device/model")), Transport: u.Transport,
 	}
 	if d.LogicalSector == 0 {
 		d.LogicalSector = 512
 	}
+	return d
+}
+
+// disk records one disk with its partition table.
+func (in *inspector) disk(n *node, u lsblk.Device) {
+	dir := sysBlock + "/" + n.kname
+	d := in.geometry(n)
+	d.Serial = first(u.Serial, in.text(dir+"/device/serial"), in.text(dir+"/serial"))
+	d.WWN = first(u.WWN, in.text(dir+"/wwid"), in.text(dir+"/device/wwid"))
+	d.Model, d.Transport = first(u.Model, in.text(dir+"/device/model")), u.Transport
 	if d.Transport == "" {
 		d.Transport = in.transport(n.kname)
 	}
@@ -155,6 +166,13 @@ func (in *inspector) disk(n *node, u lsblk.Device) {
 		d.Signatures = sigs
 	} else if n.probed.Type != "" {
 		d.Signatures = []string{n.probed.Type}
+	}
+	if in.isMember(dir) {
+		// With its superblock at the end, a disk that is a member as a whole
+		// shows the table that is on the array (and old partitions of the
+		// kernel may be left): that is read there.
+		in.m.Disks = append(in.m.Disks, d)
+		return
 	}
 	parts := in.sysPartitions(dir, n)
 	if n.probed.PTType != "" && n.probed.Type == "" || len(parts) > 0 {

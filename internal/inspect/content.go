@@ -142,7 +142,7 @@ func (in *inspector) fileSystem(n *node, kind machine.FSKind) machine.FileSystem
 
 // members are the signatures of devices that belong to something larger.
 var members = map[string]struct{ prefix, what string }{
-	"linux_raid_member": {"md", "part of a RAID array"},
+	"linux_raid_member": {"md", "part of a RAID array that does not run"},
 	"crypto_LUKS":       {"luks", "encrypted with LUKS"},
 	"zfs_member":        {"zfs", "part of a ZFS pool"},
 	"bcache":            {"bcache", "part of a bcache"},
@@ -164,12 +164,18 @@ func (in *inspector) otherContent(n *node) {
 	case in.active[n.kname] || p.Type == "LVM2_member":
 	case p.Type == "swap" || p.Type == "swsuspend":
 		in.swapOn(n)
+	case p.Type == "linux_raid_member" && in.runsWithout(p.UUID) != "":
+		in.note(name, "add it again (mdadm --add), or wipe it (mdadm --zero-superblock)", "%s was a member of %s, which runs without it; it is made again empty", n.path, in.runsWithout(p.UUID))
 	case isMember || strings.HasSuffix(p.Type, "_raid_member"):
 		if !isMember {
 			member = members["linux_raid_member"]
 		}
 		name = in.memberName(n, member.prefix)
-		in.blocking(name, excludeTodo+"; it must be made anew by hand", "%s is %s, which cannot be recorded yet", n.path, member.what)
+		todo := excludeTodo + "; it must be made anew by hand"
+		if p.Type == "linux_raid_member" {
+			todo = "start the array (mdadm --assemble --scan), or wipe what is left of an old one (mdadm --zero-superblock " + n.path + "), or " + todo
+		}
+		in.blocking(name, todo, "%s is %s, which cannot be recorded", n.path, member.what)
 	case superblock.Known(kind):
 		in.m.FileSystems = append(in.m.FileSystems, in.fileSystem(n, kind))
 		in.find(machine.Finding{

@@ -47,7 +47,9 @@ func Machine(ctx context.Context, runner system.Runner, opts Options) (machine.M
 	if err := in.blockDevices(); err != nil {
 		return machine.Machine{}, err
 	}
+	in.arrays(false)
 	in.volumeGroups()
+	in.arrays(true)
 	mounts, err := in.readMounts()
 	if err != nil {
 		return machine.Machine{}, err
@@ -71,10 +73,11 @@ type inspector struct {
 	opts Options
 	m    machine.Machine
 
-	nodes  map[string]*node // by kernel name, all block devices of sysfs
-	fstab  []fstabLine
-	named  map[string]bool // findings by name
-	active map[string]bool // devices (kernel names) that are swap
+	nodes   map[string]*node // by kernel name, all block devices of sysfs
+	pending []*node          // arrays that are not recorded yet
+	fstab   []fstabLine
+	named   map[string]bool // findings by name
+	active  map[string]bool // devices (kernel names) that are swap
 }
 
 // path puts Root before an absolute path.

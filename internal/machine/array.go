@@ -10,7 +10,7 @@ type Array struct {
 	Disk
 	UUID     string `json:"uuid"`            // as mdadm writes it: four groups of eight hex digits
 	Label    string `json:"label,omitempty"` // the name in the superblock, "host:root"
-	Level    string `json:"level"`           // raid0 raid1 raid4 raid5 raid6 raid10, as sysfs has it
+	Level    string `json:"level"`           // linear raid0 raid1 raid4 raid5 raid6 raid10, as sysfs has it
 	Metadata string `json:"metadata"`        // 0.90 1.0 1.1 1.2
 	// Slots is how many members the array is made for, missing ones included,
 	// spares not.
@@ -18,6 +18,12 @@ type Array struct {
 	Chunk  Bytes  `json:"chunk,omitempty"`  // 0 for raid1
 	Layout string `json:"layout,omitempty"` // left-symmetric, near=2, far=2 ... as mdadm --detail has it
 	Bitmap string `json:"bitmap,omitempty"` // "internal", or "" for none
+	// Policy is "ppl" for a raid5 with a partial parity log; "" for all that
+	// needs no word beside Bitmap.
+	Policy string `json:"policy,omitempty"`
+	// Offset is where the data begins on each member; 0 where it is at the
+	// start, where members differ, or where mdadm may choose.
+	Offset Bytes `json:"offset,omitempty"`
 	// Component is how much of each member holds data; what a member has more
 	// are superblock, bitmap and rounding. raid0 uses all that a member has.
 	Component Bytes         `json:"component,omitempty"`

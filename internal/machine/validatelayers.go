@@ -30,6 +30,9 @@ func (v *validator) arrays() {
 		if a.Component < 0 || a.Chunk < 0 || known && a.Level != "linear" && a.Level != "raid0" && a.Capacity(a.Component) < a.Size {
 			v.bad("%s has %d bytes, and its members hold %d", what, a.Size, a.Capacity(a.Component))
 		}
+		if a.Offset < 0 || a.Offset%512 != 0 || a.Policy != "" && (a.Policy != "ppl" || a.Level != "raid5" || a.Bitmap != "") {
+			v.bad("%s begins at byte %d of its members, and has the policy %q", what, a.Offset, a.Policy)
+		}
 		v.members(a)
 		v.unique(a.UUID, what)
 		if a.Table != nil {
@@ -42,8 +45,9 @@ func (v *validator) members(a *Array) {
 	what := "array " + a.Name
 	slots := map[int]bool{}
 	for _, m := range a.Members {
-		if dev, ok := v.resolve(what, m.On); ok && a.Component > dev.Size {
-			v.bad("%s uses %d bytes of %s, which has %d", what, a.Component, m.On, dev.Size)
+		// The comparison is written so that no sum can overflow.
+		if dev, ok := v.resolve(what, m.On); ok && (a.Component > dev.Size || a.Offset > dev.Size-a.Component) {
+			v.bad("%s uses %d bytes from %d of %s, which has %d", what, a.Component, a.Offset, m.On, dev.Size)
 		}
 		v.put(m.On, "a member of "+what)
 		if m.Slot >= a.Slots || m.Slot < -1 || m.Slot >= 0 && slots[m.Slot] {

@@ -14,7 +14,7 @@ import (
 
 // deviceFiles are the configuration files that may name disks.
 var deviceFiles = []string{
-	"etc/fstab", "etc/crypttab", "etc/initramfs-tools/conf.d/resume", "etc/default/grub",
+	"etc/fstab", "etc/crypttab", "etc/mdadm/mdadm.conf", "etc/mdadm.conf", "etc/initramfs-tools/conf.d/resume", "etc/default/grub",
 	"boot/grub/device.map", "boot/grub/grub.cfg", "boot/grub2/device.map", "boot/grub2/grub.cfg",
 }
 

@@ -14,10 +14,14 @@ import (
 )
 
 // device is the node of a device now. Partitions are asked of the kernel,
-// which alone knows how it called them.
+// which alone knows how it called them; so are arrays, see findArrays.
 func (x *executor) device(r machine.Ref) (string, error) {
 	if d, n, ok := r.Part(); ok {
-		parts, err := x.partitions(d)
+		name, err := x.whole(d)
+		if err != nil {
+			return "", err
+		}
+		parts, err := x.partitions(name)
 		if err != nil {
 			return "", err
 		}
@@ -30,7 +34,22 @@ func (x *executor) device(r machine.Ref) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if dev.Array != nil {
+		name, err := x.whole(dev.Array.Name)
+		return "/dev/" + name, err
+	}
 	return dev.Path, nil
+}
+
+// whole is what the kernel calls a disk or an array of the plan now.
+func (x *executor) whole(name string) (string, error) {
+	if x.m.Array(name) == nil {
+		return name, nil
+	}
+	if now := x.arrays[name]; now != "" {
+		return now, nil
+	}
+	return "", fmt.Errorf("array %s does not run", name)
 }
 
 // partitions maps the partition numbers of a disk to kernel names
@@ -101,7 +120,12 @@ func (x *executor) holders(device string) []holder {
 			if depth > 16 || slices.ContainsFunc(out, func(h holder) bool { return h.Name == name }) {
 				continue
 			}
-			visit(filepath.Join(x.Root, "/sys/block", name), depth+1)
+			up := filepath.Join(x.Root, "/sys/block", name)
+			visit(up, depth+1)
+			parts, _ := x.partitions(name) // an array may have some
+			for _, p := range sortedValues(parts) {
+				visit(filepath.Join(up, p), depth+1)
+			}
 			h := holder{Name: name}
 			if b, err := os.ReadFile(filepath.Join(x.Root, "/sys/block", name, "dm", "name")); err == nil {
 				h.Mapper = strings.TrimSpace(string(b))
@@ -164,13 +188,16 @@ func (x *executor) mounts(device string) ([]*mountinfo.Info, error) {
 	}), nil
 }
 
-// stack is a device, its partitions and its holders, by kernel name.
+// stack is a device, its partitions and its holders with theirs, by kernel name.
 func (x *executor) stack(device string) []string {
-	out := []string{device}
-	parts, _ := x.partitions(device)
-	out = append(out, sortedValues(parts)...)
+	names := []string{device}
 	for _, h := range x.holders(device) {
-		out = append(out, h.Name)
+		names = append(names, h.Name)
+	}
+	var out []string
+	for _, n := range names {
+		parts, _ := x.partitions(n)
+		out = append(append(out, n), sortedValues(parts)...)
 	}
 	return out
 }

@@ -8,9 +8,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/mkcdrec/mkcdrec/internal/machine"
 	"github.com/mkcdrec/mkcdrec/internal/plan"
 	"github.com/mkcdrec/mkcdrec/internal/tool/blkid"
 	"github.com/mkcdrec/mkcdrec/internal/tool/lvm"
@@ -194,15 +196,34 @@ func (x *executor) resume(ctx context.Context) (map[string]bool, error) {
 	return p.done, nil
 }
 
+// start makes the devices of a layer that was made before available again:
+// after a restart of the machine they may not be.
+func (x *executor) start(ctx context.Context, l machine.Layer) error {
+	switch {
+	case l.Array != nil:
+		return x.assemble(ctx, l.Array)
+	case l.Group != nil:
+		return lvm.Activate(ctx, x.System, l.Group.Name)
+	}
+	return nil
+}
+
 // stillThere looks whether every file system, swap area and physical volume
-// that is called done is there with its UUID. Volume groups are activated
-// first: after a restart of the machine they may not be.
+// that is called done is there with its UUID. The layers below are started
+// first.
 func (x *executor) stillThere(ctx context.Context, done map[string]bool) bool {
 	for _, s := range x.Plan.Steps {
-		if s.Kind == plan.CreateVG && done[s.ID] {
-			if err := lvm.Activate(ctx, x.System, s.VG.Name); err != nil {
-				return false
-			}
+		var l machine.Layer
+		switch s.Kind {
+		case plan.MakeArray:
+			l.Array = s.Array
+		case plan.CreateVG:
+			l.Group = s.VG
+		default:
+			continue
+		}
+		if done[s.ID] && x.start(ctx, l) != nil {
+			return false
 		}
 	}
 	for _, s := range x.Plan.Steps {
@@ -239,9 +260,16 @@ func (x *executor) journalFromTarget(ctx context.Context, digest string) (past, 
 	}
 	root := &tops[0]
 	fs := x.m.FileSystemOn(root.On)
-	if vg, _, ok := root.On.LV(); ok {
-		// An error only says that there is no such group yet.
-		_ = lvm.Activate(ctx, x.System, vg)
+	below := x.m.Below(root.On)
+	layers, err := x.m.Layers()
+	if err != nil {
+		return past{}, nil
+	}
+	for _, l := range layers {
+		if slices.ContainsFunc(l.Gives(), func(r machine.Ref) bool { return slices.Contains(below, r) }) {
+			// An error only says that there is no such layer yet.
+			_ = x.start(ctx, l)
+		}
 	}
 	dev, err := x.device(root.On)
 	if err != nil || fs == nil || fs.UUID == "" {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/mkcdrec/mkcdrec/internal/fail"
@@ -261,27 +262,72 @@ func copyFile(r *os.Root, from, to string) error {
 	return errors.Join(err, out.Sync(), out.Close())
 }
 
-// entry makes the firmware's boot entry, unless the right one is there.
+// places are the partitions that the firmware sees as the EFI system
+// partition: of a mirror all its members.
+func (x *executor) places(esp *machine.Mount) []machine.Device {
+	var out []machine.Device
+	refs := []machine.Ref{esp.On}
+	if dev, err := x.m.Resolve(esp.On); err == nil && dev.Array != nil && dev.Partition == nil {
+		refs = nil
+		for _, m := range dev.Array.Members {
+			if m.Slot >= 0 { // a spare holds nothing yet
+				refs = append(refs, m.On)
+			}
+		}
+	}
+	for _, r := range refs {
+		if dev, err := x.m.Resolve(r); err == nil && dev.Partition != nil && dev.Array == nil {
+			out = append(out, dev)
+		}
+	}
+	return out
+}
+
+// entry makes the firmware's boot entries, one for each disk that has the
+// loader, unless the right ones are there.
 func (x *executor) entry(ctx context.Context, esp *machine.Mount, bl machine.BootLoader, loader string) error {
 	vars := filepath.Join(x.Root, "/sys/firmware/efi/efivars")
 	entries, _, err := efivars.Read(os.DirFS(vars))
 	if err != nil && len(entries) == 0 {
 		return fail.New(fail.Failed, "the firmware's boot entries cannot be reached here: %w", err)
 	}
-	dev, err := x.m.Resolve(esp.On)
-	if err != nil || dev.Partition == nil {
+	places := x.places(esp)
+	if len(places) == 0 {
 		return fail.New(fail.Failed, "the EFI system partition is not a partition")
 	}
-	label := bl.ID
 	win := `\` + strings.ReplaceAll(loader, "/", `\`)
-	for _, e := range x.m.Firmware.Entries {
-		if strings.EqualFold(e.Loader, win) && e.Label != "" {
-			label = e.Label
+	// The last that is made is tried first by the firmware.
+	for i, dev := range slices.Backward(places) {
+		if err := x.entryOn(ctx, dev, x.label(bl, win, dev, i), win, entries); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+// label names the entry of place number i: as recorded, or after the loader.
+func (x *executor) label(bl machine.BootLoader, win string, dev machine.Device, i int) string {
+	label := bl.ID
+	for _, e := range x.m.Firmware.Entries {
+		if !strings.EqualFold(e.Loader, win) || e.Label == "" {
+			continue
+		}
+		if strings.EqualFold(e.PartUUID, dev.Partition.UUID) {
+			return e.Label
+		}
+		label = e.Label
 	}
 	if label == "" {
 		label = "Linux"
 	}
+	if i > 0 {
+		label = fmt.Sprintf("%s (disk %d)", label, i+1)
+	}
+	return label
+}
+
+// entryOn makes the boot entry of one partition, unless it is there.
+func (x *executor) entryOn(ctx context.Context, dev machine.Device, label, win string, entries []machine.EFIEntry) error {
 	for _, e := range entries {
 		if !strings.EqualFold(e.Loader, win) || !strings.EqualFold(e.PartUUID, dev.Partition.UUID) {
 			continue

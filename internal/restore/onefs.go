@@ -38,6 +38,7 @@ func CheckDevices(ctx context.Context, opt Options) error {
 
 // checkDevices refuses devices that must not be overwritten, or cannot be.
 func (x *executor) checkDevices(ctx context.Context) error {
+	x.findArrays(ctx)
 	for _, e := range x.Plan.Erases {
 		if err := x.checkErased(e); err != nil {
 			return err

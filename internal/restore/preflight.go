@@ -117,6 +117,9 @@ func (x *executor) checkHere(here machine.Machine) error {
 			return err
 		}
 	}
+	if err := x.otherArrays(&here, target); err != nil {
+		return err
+	}
 	for _, s := range x.Plan.Steps {
 		if s.Kind != plan.CreateVG {
 			continue
@@ -138,6 +141,28 @@ func (x *executor) checkHere(here machine.Machine) error {
 	return nil
 }
 
+// otherArrays refuses an array of a planned UUID that runs on other disks:
+// names and files that go by the UUID would mean both.
+func (x *executor) otherArrays(here *machine.Machine, target map[string]bool) error {
+	for _, s := range x.Plan.Steps {
+		if s.Kind != plan.MakeArray {
+			continue
+		}
+		for _, there := range here.Arrays {
+			if !strings.EqualFold(there.UUID, s.Array.UUID) {
+				continue
+			}
+			for _, d := range here.DisksUnder(machine.ArrayRef(there.Name)) {
+				if !target[d.Name] {
+					return fail.Hint(fail.New(fail.Refused, "array %s, which is to be made, runs on disk %s, which is not to be overwritten; there cannot be two of it", s.Array.Name, d.Name),
+						"stop it (mdadm --stop /dev/%s) and detach that disk", there.Name)
+				}
+			}
+		}
+	}
+	return nil
+}
+
 // Tools are the programs that a plan calls in the rescue system, sorted: what
 // has to be on a medium that is made for it.
 func Tools(p plan.Plan) []string {
@@ -146,6 +171,8 @@ func Tools(p plan.Plan) []string {
 		switch s.Kind {
 		case plan.PartitionDisk:
 			need["sfdisk"], need["blockdev"] = true, true
+		case plan.MakeArray:
+			need["mdadm"] = true
 		case plan.CreatePV:
 			need["pvcreate"] = true
 		case plan.CreateVG:

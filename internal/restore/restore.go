@@ -109,8 +109,9 @@ type executor struct {
 	m       *machine.Machine
 	journal *journal
 	report  Report
-	changed map[string]bool // paths, relative to the root, that Compare leaves out
-	binds   []string        // mounts for the chroot, to be undone
+	changed map[string]bool   // paths, relative to the root, that Compare leaves out
+	binds   []string          // mounts for the chroot, to be undone
+	arrays  map[string]string // kernel name now of each array that runs, by its recorded one
 }
 
 // Run carries out the plan. All checks come before the first write
@@ -159,7 +160,7 @@ func newExecutor(opt Options) *executor {
 	if opt.Verify == "" {
 		opt.Verify = VerifyMetadata
 	}
-	x := &executor{Options: opt, changed: map[string]bool{}}
+	x := &executor{Options: opt, changed: map[string]bool{}, arrays: map[string]string{}}
 	x.m = &x.Plan.Target
 	return x
 }
@@ -240,6 +241,8 @@ func (x *executor) step(ctx context.Context, i int, s plan.Step) error {
 		return x.wipe(ctx, s)
 	case plan.PartitionDisk:
 		return x.partition(ctx, s)
+	case plan.MakeArray:
+		return x.makeArray(ctx, s)
 	case plan.CreatePV, plan.CreateVG, plan.CreateLV:
 		return x.volumes(ctx, s)
 	case plan.MakeFS:

@@ -64,6 +64,7 @@ func (b *fakeBackup) Compare(_ context.Context, _ string, _ *plan.Scope, _ Verif
 type probing struct {
 	*system.Recorder
 	uuids  map[string]string // device -> UUID
+	md     *mdSim
 	stopAt int               // number of commands that are carried out; 0: all
 	count  int
 	stop   context.CancelFunc
@@ -75,6 +76,9 @@ func (p *probing) Run(ctx context.Context, c system.Command) (system.Result, err
 		return system.Result{}, context.Canceled
 	}
 	res, err := p.Recorder.Run(ctx, c)
+	if c.Name == "mdadm" {
+		return p.md.run(c, res, err)
+	}
 	if c.Name == "blkid" {
 		dev := c.Args[len(c.Args)-1]
 		if p.uuids[dev] == "" {
@@ -109,7 +113,7 @@ func bench(t *testing.T, m, here machine.Machine, info plan.Info) (Options, *pro
 		}
 	}
 	write("proc/self/mountinfo", "20 1 0:5 / /proc rw - proc proc rw\n")
-	run := &probing{Recorder: &system.Recorder{}, uuids: map[string]string{}}
+	run := &probing{Recorder: &system.Recorder{}, uuids: map[string]string{}, md: &mdSim{t: t, root: dir, m: &fitted, running: map[string]string{}, made: map[string]bool{}}}
 	for _, d := range fitted.Disks {
 		write("sys/block/"+d.Name+"/size", fmt.Sprint(int64(d.Size/512), "\n"))
 		if d.Table != nil {
@@ -120,6 +124,9 @@ func bench(t *testing.T, m, here machine.Machine, info plan.Info) (Options, *pro
 	}
 	for _, s := range p.Steps {
 		dev, _ := fitted.Resolve(s.Device)
+		if dev.Array != nil && dev.Partition == nil {
+			dev.Path = "/dev/" + dev.Array.Name // and not what mdadm.conf calls it
+		}
 		switch s.Kind {
 		case plan.MakeFS:
 			run.uuids[dev.Path] = s.FS.UUID
@@ -177,7 +184,7 @@ func TestCommandsOfNamedMachines(t *testing.T) {
 
 // writes says whether a command changes something on a disk.
 func writes(command string) bool {
-	for _, w := range []string{"wipefs", "dd ", "sfdisk", "pvcreate", "vgcreate", "lvcreate", "mk", "mount", "umount", "swapoff", "vgchange"} {
+	for _, w := range []string{"wipefs", "dd ", "sfdisk", "pvcreate", "vgcreate", "lvcreate", "mdadm --create", "mdadm --assemble", "mdadm --stop", "mk", "mount", "umount", "swapoff", "vgchange"} {
 		if strings.HasPrefix(command, w) {
 			return true
 		}

@@ -3,6 +3,7 @@ package restore
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -56,11 +57,18 @@ func (x *executor) release(ctx context.Context, s plan.Step) error {
 			return err
 		}
 	}
+	return x.free(ctx, device)
+}
+
+// free takes apart what stands on a device (kernel name): device mapper and
+// arrays, also those that never came to run for want of members.
+func (x *executor) free(ctx context.Context, device string) (err error) {
 	for _, h := range x.holders(device) {
 		if h.Mapper != "" {
 			err = dmsetup.Remove(ctx, x.System, h.Mapper)
 		} else {
 			err = mdadm.Stop(ctx, x.System, "/dev/"+h.Name)
+			maps.DeleteFunc(x.arrays, func(_, now string) bool { return now == h.Name })
 		}
 		if err != nil {
 			return err
@@ -112,7 +120,10 @@ func (x *executor) wipe(ctx context.Context, s plan.Step) error {
 
 // partition writes the table and waits until the kernel shows all of it.
 func (x *executor) partition(ctx context.Context, s plan.Step) error {
-	disk := s.Device.Body()
+	disk, err := x.whole(s.Device.Body())
+	if err != nil {
+		return err
+	}
 	if err := sfdisk.Write(ctx, x.System, "/dev/"+disk, *s.Table); err != nil {
 		return err
 	}

@@ -1,0 +1,310 @@
+package restore
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/mkcdrec/mkcdrec/internal/fail"
+	"github.com/mkcdrec/mkcdrec/internal/machine"
+	"github.com/mkcdrec/mkcdrec/internal/machine/machinetest"
+	"github.com/mkcdrec/mkcdrec/internal/plan"
+	"github.com/mkcdrec/mkcdrec/internal/system"
+)
+
+// mdSim is what the kernel shows of arrays that mdadm makes, starts and stops.
+type mdSim struct {
+	t       *testing.T
+	root    string
+	m       *machine.Machine
+	running map[string]string // kernel name -> UUID
+	made    map[string]bool   // UUIDs with superblocks on their members
+	less    machine.Bytes     // how much smaller than planned arrays become
+}
+
+func (s *mdSim) byUUID(uuid string) *machine.Array {
+	for i := range s.m.Arrays {
+		if s.m.Arrays[i].UUID == uuid {
+			return &s.m.Arrays[i]
+		}
+	}
+	return nil
+}
+
+func (s *mdSim) run(c system.Command, res system.Result, err error) (system.Result, error) {
+	if err != nil {
+		return res, err
+	}
+	option := func(name string) string {
+		for _, a := range c.Args {
+			if v, ok := strings.CutPrefix(a, name+"="); ok {
+				return v
+			}
+		}
+		return ""
+	}
+	failed := func(why string) (system.Result, error) {
+		return system.Result{ExitCode: 1}, &system.ExitError{Command: system.Quote(c), ExitCode: 1, Stderr: why}
+	}
+	switch c.Args[0] {
+	case "--detail":
+		uuid := s.running[filepath.Base(c.Args[2])]
+		if uuid == "" {
+			return failed("md device does not appear to be active")
+		}
+		return system.Result{Stdout: []byte("MD_UUID=" + uuid + "\n")}, nil
+	case "--create", "--assemble":
+		uuid := option("--uuid")
+		if c.Args[0] == "--assemble" && !s.made[uuid] {
+			return failed("no superblock")
+		}
+		for _, u := range s.running {
+			if u == uuid {
+				return failed("device or resource busy")
+			}
+		}
+		s.start(filepath.Base(c.Args[1]), s.byUUID(uuid))
+		s.made[uuid] = true
+	case "--stop":
+		s.stop(filepath.Base(c.Args[1]))
+	}
+	return res, nil
+}
+
+func (s *mdSim) file(name, text string) {
+	s.t.Helper()
+	f := filepath.Join(s.root, name)
+	if err := errors.Join(os.MkdirAll(filepath.Dir(f), 0o755), os.WriteFile(f, []byte(text), 0o644)); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *mdSim) holders(name string, a *machine.Array, do func(file string)) {
+	for _, m := range a.Members {
+		if d, n, ok := m.On.Part(); ok {
+			do(filepath.Join("sys/block", d, filepath.Base(s.m.Disk(d).Partition(n).Path), "holders", name))
+		}
+	}
+}
+
+func (s *mdSim) start(name string, a *machine.Array) {
+	s.running[name] = a.UUID
+	s.file("sys/block/"+name+"/size", strconv.FormatInt(int64((a.Size-s.less)/512), 10))
+	s.file("sys/block/"+name+"/md/level", a.Level)
+	s.holders(name, a, func(f string) { s.file(f, "") })
+	if a.Table != nil {
+		for _, p := range a.Table.Partitions {
+			n := strconv.Itoa(p.Number)
+			s.file("sys/block/"+name+"/"+name+"p"+n+"/partition", n)
+		}
+	}
+}
+
+func (s *mdSim) stop(name string) {
+	if a := s.byUUID(s.running[name]); a != nil {
+		s.holders(name, a, func(f string) { _ = os.Remove(filepath.Join(s.root, f)) })
+	}
+	delete(s.running, name)
+	if err := os.RemoveAll(filepath.Join(s.root, "sys/block", name)); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// reboot is a start of the machine: no array runs.
+func (s *mdSim) reboot() {
+	for name := range s.running {
+		s.stop(name)
+	}
+}
+
+// partitioned has one mirror of whole disks with a partition table on it.
+func partitioned() machine.Machine {
+	m := machinetest.UEFIPlain()
+	a := machine.Array{
+		Disk: m.Disks[0], UUID: "77777777:aaaaaaaa:bbbbbbbb:00000000", Label: "box:0", Level: "raid1", Metadata: "1.0", Slots: 2, Component: m.Disks[0].Size,
+		Members: []machine.ArrayMember{{On: "disk:sda", Slot: 0}, {On: "disk:sdb", Slot: 1}},
+	}
+	a.Name, a.Path, a.Serial, a.WWN = "md0", "/dev/md0", "", ""
+	table := *a.Table
+	table.Partitions = slices.Clone(table.Partitions)
+	a.Table = &table
+	on := func(r machine.Ref) machine.Ref {
+		if _, n, ok := r.Part(); ok {
+			return machine.PartRef("md0", n)
+		}
+		return r
+	}
+	for i := range table.Partitions {
+		table.Partitions[i].Path = "/dev/md0p" + strconv.Itoa(table.Partitions[i].Number)
+	}
+	for i := range m.FileSystems {
+		m.FileSystems[i].On = on(m.FileSystems[i].On)
+	}
+	for i := range m.Mounts {
+		m.Mounts[i].On = on(m.Mounts[i].On)
+	}
+	for i := range m.Swaps {
+		m.Swaps[i].On = on(m.Swaps[i].On)
+	}
+	var disks []machine.Disk
+	for _, name := range []string{"sda", "sdb"} {
+		d := m.Disks[0]
+		d.Name, d.Path, d.Serial, d.WWN, d.Table = name, "/dev/"+name, "S"+name, "", nil
+		d.Size += 1 << 20
+		disks = append(disks, d)
+	}
+	m.Disks, m.Arrays = disks, []machine.Array{a}
+	return m
+}
+
+// The names of partitions of an array are those of the kernel, which may have
+// called the array otherwise.
+func TestPartitionsOfAnArray(t *testing.T) {
+	m := partitioned()
+	if err := m.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	o, run, _ := bench(t, m, m, plan.Info{})
+	run.md.file("sys/block/md0/size", "1024") // somebody else's
+	for dev, uuid := range run.uuids {
+		run.uuids[strings.Replace(dev, "md0", "md127", 1)] = uuid
+	}
+	if _, err := Run(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	all := strings.Join(run.Commands(), "\n")
+	for _, want := range []string{"mdadm --create /dev/md127 ", " /dev/sda /dev/sdb\n", "/dev/md127p1", "sfdisk --wipe always --wipe-partitions always /dev/md127\n"} {
+		if !strings.Contains(all, want) {
+			t.Errorf("no %q in:\n%s", want, all)
+		}
+	}
+	if strings.Contains(strings.ReplaceAll(all, "--export /dev/md0", ""), "/dev/md0") {
+		t.Errorf("the foreign array was touched:\n%s", all)
+	}
+}
+
+// After a power cut no array runs: they are started from their members before
+// it is looked at what is on them, and the restore goes on.
+func TestResumeStartsArrays(t *testing.T) {
+	m := machinetest.RAID1LVM()
+	o, run, b := bench(t, m, m, plan.Info{})
+	b.unpackErr = errors.New("power cut")
+	if _, err := Run(t.Context(), o); err == nil {
+		t.Fatal("the restore did not stop")
+	}
+	run.md.reboot()
+	b.unpackErr = nil
+	before := len(run.Commands())
+	rep, err := Run(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second := strings.Join(run.Commands()[before:], "\n")
+	if n := strings.Count(second, "mdadm --assemble"); n != 3 || strings.Contains(second, "mdadm --create") || rep.Resumed == 0 {
+		t.Errorf("%d arrays were started, %d steps were done before:\n%s", n, rep.Resumed, second)
+	}
+	assemble, activate := strings.Index(second, "mdadm --assemble"), strings.Index(second, "vgchange")
+	if activate < assemble || !strings.Contains(second, "mdadm --assemble /dev/md2 --run --uuid=88888888:aaaaaaaa:bbbbbbbb:00000002 /dev/sda3 /dev/sdb3") {
+		t.Errorf("the volume group was looked for before its array ran:\n%s", second)
+	}
+}
+
+// An array that was made, and whose step was not written down as done, is made
+// once more.
+func TestArrayIsMadeAgain(t *testing.T) {
+	m := machinetest.RAID1LVM()
+	o, run, _ := bench(t, m, m, plan.Info{})
+	run.md.start("md127", &m.Arrays[0]) // half of an old life of these disks
+	x := newExecutor(o)
+	x.findArrays(t.Context())
+	for _, s := range o.Plan.Steps {
+		if s.Kind == plan.MakeArray && s.Device == machine.ArrayRef("md0") {
+			if err := x.makeArray(t.Context(), s); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	all := run.Commands()
+	stop, create := slices.Index(all, "mdadm --stop /dev/md127"), slices.IndexFunc(all, func(c string) bool { return strings.HasPrefix(c, "mdadm --create /dev/md0 ") })
+	if stop < 0 || create < stop {
+		t.Errorf("not stopped before it was made again: %q", all)
+	}
+	if dev, err := x.device(machine.ArrayRef("md0")); err != nil || dev != "/dev/md0" {
+		t.Errorf("%s, %v", dev, err)
+	}
+}
+
+func TestArrayTooSmall(t *testing.T) {
+	m := machinetest.RAID1LVM()
+	o, run, _ := bench(t, m, m, plan.Info{})
+	run.md.less = 512
+	if _, err := Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), "were planned") {
+		t.Errorf("an array smaller than planned: %v", err)
+	}
+}
+
+// What stands on partitions of an array is in use, too.
+func TestStackHasPartitionsOfArrays(t *testing.T) {
+	m := partitioned()
+	o, run, _ := bench(t, m, m, plan.Info{})
+	run.md.start("md0", &m.Arrays[0])
+	run.md.file("sys/block/sda/holders/md0", "")
+	run.md.file("sys/block/md0/md0p1/dev", "259:7")
+	run.md.file("sys/block/md0/md0p2/holders/dm-0", "")
+	run.md.file("sys/block/dm-0/dm/name", "old")
+	x := newExecutor(o)
+	if got := x.holders("sda"); len(got) != 2 || got[0].Mapper != "old" || got[1].Name != "md0" {
+		t.Errorf("holders %+v", got)
+	}
+	run.md.file("proc/self/mountinfo", "30 1 259:7 / /mnt/data rw - ext4 /dev/md0p1 rw\n")
+	if _, err := Run(t.Context(), o); fail.KindOf(err) != fail.Refused {
+		t.Errorf("a disk in use by way of an array: %v", err)
+	}
+}
+
+// Two arrays of one UUID cannot be told apart.
+func TestSameArrayElsewhere(t *testing.T) {
+	m := machinetest.RAID1LVM()
+	o, run, _ := bench(t, m, m, plan.Info{})
+	o.Look = func(context.Context) (machine.Machine, error) {
+		here := machinetest.RAID1LVM()
+		other := here.Disks[0]
+		other.Name, other.Serial = "sdc", "OLD"
+		here.Disks = append(here.Disks, other)
+		here.VolumeGroups = nil
+		here.Arrays[1].Members = []machine.ArrayMember{{On: machine.PartRef("sdc", 2)}}
+		return here, nil
+	}
+	if _, err := Run(t.Context(), o); fail.KindOf(err) != fail.Refused || !strings.Contains(err.Error(), "md1") {
+		t.Errorf("got %v", err)
+	}
+	if slices.ContainsFunc(run.Commands(), writes) {
+		t.Errorf("something was written: %q", run.Commands())
+	}
+}
+
+// The firmware finds the boot loader on either disk of a mirror.
+func TestBootEntryForEachMember(t *testing.T) {
+	m := machinetest.RAID1LVM()
+	o, run, _ := bench(t, m, m, plan.Info{})
+	if err := os.MkdirAll(filepath.Join(o.Root, "sys/firmware/efi/efivars"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Run(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	var entries []string
+	for _, c := range run.Commands() {
+		if strings.HasPrefix(c, "efibootmgr --create ") {
+			entries = append(entries, c)
+		}
+	}
+	if len(entries) != 2 || !strings.Contains(entries[0], "--disk /dev/sdb --part 1") || !strings.Contains(entries[0], "(disk 2)") || !strings.Contains(entries[1], "--disk /dev/sda --part 1") {
+		t.Errorf("entries %q", entries)
+	}
+}
