@@ -65,7 +65,7 @@ type probing struct {
 	*system.Recorder
 	uuids  map[string]string // device -> UUID
 	md     *mdSim
-	stopAt int               // number of commands that are carried out; 0: all
+	stopAt int // number of commands that are carried out; 0: all
 	count  int
 	stop   context.CancelFunc
 }
