@@ -91,6 +91,9 @@ func fileSystems(_ context.Context, e *environment) []Check {
 			all = append(all, Check{Name: "tools for " + string(k), Status: NotFound, Detail: "this version cannot make it again"})
 		}
 	}
+	if len(e.Machine.Arrays) > 0 {
+		all = append(all, e.tools("RAID", "to make it again", true, []string{"mdadm"}))
+	}
 	if len(e.Machine.VolumeGroups) > 0 {
 		all = append(all, e.tools("LVM", "to make it again", true, []string{"lvm"}))
 	}

@@ -22,7 +22,7 @@ type matcher struct {
 
 // match finds the disk here for each needed disk. The order of the rules is
 // the order of their certainty: told by name, serial number, WWN, the only one
-// of the same size and kind, the only one left.
+// of the same size and kind, as many alike as recorded, the only one left.
 func match(needed []machine.Disk, recorded, here machine.Machine, w Wishes) ([]machine.Disk, []plan.Choice, error) {
 	m := &matcher{needed: needed, here: here, wishes: w, pairs: make([]machine.Disk, len(needed))}
 	if err := m.candidates(); err != nil {
@@ -39,6 +39,7 @@ func match(needed []machine.Disk, recorded, here machine.Machine, w Wishes) ([]m
 	}
 	m.keepOthers(recorded)
 	m.bySize()
+	m.alike()
 	if err := m.last(); err != nil {
 		return nil, nil, err
 	}
@@ -187,10 +188,33 @@ func (m *matcher) keepOthers(recorded machine.Machine) {
 	}
 }
 
+// alike says that two disks cannot be told apart by size and kind.
+func alike(a, b machine.Disk) bool { return a.Size == b.Size && a.Rotational == b.Rotational }
+
+// alike takes disks of one size and kind for as many recorded ones of that
+// size and kind, in order: all of them are rewritten, whichever becomes which.
+// Where there is one more, it could be somebody's data, and nothing is taken.
+func (m *matcher) alike() {
+	for i, n := range m.needed {
+		same := filter(m.free, func(d machine.Disk) bool { return alike(n, d) })
+		var open []int
+		for j, o := range m.needed {
+			if m.pairs[j].Name == "" && alike(n, o) {
+				open = append(open, j)
+			}
+		}
+		if m.pairs[i].Name != "" || len(open) < 2 || len(same) != len(open) {
+			continue
+		}
+		for k, j := range open {
+			m.take(j, same[k], fmt.Sprintf("one of the %d disks of the same size and kind, in order", len(same)))
+		}
+	}
+}
+
 // bySize takes a disk that alone has the size and kind of a recorded disk
 // that alone has them, too.
 func (m *matcher) bySize() {
-	alike := func(a, b machine.Disk) bool { return a.Size == b.Size && a.Rotational == b.Rotational }
 	for i, n := range m.needed {
 		if m.pairs[i].Name != "" {
 			continue

@@ -24,6 +24,9 @@ func (m *modules) usedModules(mach machine.Machine) ([]string, error) {
 	for _, f := range mach.FileSystems {
 		used = append(used, string(f.Kind))
 	}
+	if len(mach.Arrays) > 0 {
+		used = append(used, "md-mod", "linear", "raid0", "raid1", "raid10", "raid456")
+	}
 	if len(mach.VolumeGroups) > 0 {
 		used = append(used, "dm-mod", "dm-snapshot", "dm-mirror")
 	}

@@ -29,6 +29,7 @@ var recordedCommands = []struct{ file, command string }{
 	{"ip-address.txt", "ip address"},
 	{"ip-route.txt", "ip route"},
 	{"lvm.txt", "lvs -a -o +devices"},
+	{"mdadm.txt", "mdadm --examine --scan --verbose"},
 	{"efibootmgr.txt", "efibootmgr -v"},
 	{"lspci.txt", "lspci -k"},
 }
@@ -102,6 +103,18 @@ func describe(m machine.Machine) string {
 		}
 		fmt.Fprintf(&b, "    partition table %s %s\n", d.Table.Kind, d.Table.ID)
 		for _, p := range d.Table.Partitions {
+			fmt.Fprintf(&b, "    %-12s start %12d  sectors %12d  type %s  %s\n", p.Path, p.Start, p.Size, p.Type, p.Name)
+		}
+	}
+	for _, a := range m.Arrays {
+		fmt.Fprintf(&b, "\nArray %s (%s), %s, metadata %s, UUID %s, made for %d members\n", a.Name, a.Path, a.Level, a.Metadata, a.UUID, a.Slots)
+		for _, mb := range a.Members {
+			fmt.Fprintf(&b, "  on %s, slot %d\n", mb.On, mb.Slot)
+		}
+		if a.Table == nil {
+			continue
+		}
+		for _, p := range a.Table.Partitions {
 			fmt.Fprintf(&b, "    %-12s start %12d  sectors %12d  type %s  %s\n", p.Path, p.Start, p.Size, p.Type, p.Name)
 		}
 	}

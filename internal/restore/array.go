@@ -102,6 +102,13 @@ func (x *executor) makeArray(ctx context.Context, s plan.Step) error {
 		return err
 	}
 	x.arrays[s.Array.Name] = name
+	for i, m := range s.Array.Members {
+		if m.WriteMostly && m.Slot >= 0 {
+			if err := mdadm.SetWriteMostly(filepath.Join(x.Root, "/sys"), name, filepath.Base(devices[i])); err != nil {
+				return err
+			}
+		}
+	}
 	if err := udev.Settle(ctx, x.System); err != nil {
 		return err
 	}

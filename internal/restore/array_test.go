@@ -97,6 +97,11 @@ func (s *mdSim) start(name string, a *machine.Array) {
 	s.file("sys/block/"+name+"/size", strconv.FormatInt(int64((a.Size-s.less)/512), 10))
 	s.file("sys/block/"+name+"/md/level", a.Level)
 	s.holders(name, a, func(f string) { s.file(f, "") })
+	for _, m := range a.Members {
+		if dev, err := s.m.Resolve(m.On); err == nil {
+			s.file("sys/block/"+name+"/md/dev-"+filepath.Base(dev.Path)+"/state", "in_sync")
+		}
+	}
 	if a.Table != nil {
 		for _, p := range a.Table.Partitions {
 			n := strconv.Itoa(p.Number)
@@ -236,6 +241,20 @@ func TestArrayIsMadeAgain(t *testing.T) {
 	}
 	if dev, err := x.device(machine.ArrayRef("md0")); err != nil || dev != "/dev/md0" {
 		t.Errorf("%s, %v", dev, err)
+	}
+}
+
+func TestWriteMostly(t *testing.T) {
+	m := machinetest.RAID1LVM()
+	m.Arrays[1].Members[1].WriteMostly = true
+	o, _, _ := bench(t, m, m, plan.Info{})
+	if _, err := Run(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	for member, want := range map[string]string{"sda2": "in_sync", "sdb2": "writemostly\n"} {
+		if b, err := os.ReadFile(filepath.Join(o.Root, "sys/block/md1/md/dev-"+member+"/state")); err != nil || string(b) != want {
+			t.Errorf("%s: %q, %v", member, b, err)
+		}
 	}
 }
 

@@ -13,6 +13,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -26,27 +28,58 @@ import (
 // in recipes/build.sh under the same name.
 type recipe struct {
 	firmware qemu.Firmware
-	diskSize int64 // bytes
+	disks    []int64 // sizes in bytes
 }
 
 var recipes = map[string]recipe{
-	"uefi-lvm":   {qemu.UEFI, 5 << 30},
-	"bios-mbr":   {qemu.BIOS, 4 << 30},
-	"uefi-btrfs": {qemu.UEFI, 4 << 30},
+	"uefi-lvm":      {qemu.UEFI, []int64{5 << 30}},
+	"bios-mbr":      {qemu.BIOS, []int64{4 << 30}},
+	"uefi-btrfs":    {qemu.UEFI, []int64{4 << 30}},
+	"uefi-lvm-thin": {qemu.UEFI, []int64{5 << 30, 2 << 30}},
+	"uefi-raid-lvm": {qemu.UEFI, []int64{4608 << 20, 4608 << 20}},
 }
 
-// serial is the serial number of every fixture's disk.
-const serial = "FIXTURE0"
+// serial is what the serial numbers of the fixtures' disks begin with.
+const serial = "FIXTURE"
+
+// diskFile is where disk i of a machine lies: NAME.qcow2, NAME1.qcow2 ...
+func diskFile(dir, name string, i int) string {
+	if i > 0 {
+		name += strconv.Itoa(i)
+	}
+	return filepath.Join(dir, name+".qcow2")
+}
+
+// disks are those of a machine with the name, on files in dir; their serial
+// numbers are the prefix and a number from first on.
+func (f *Fixture) disks(dir, name, prefix string, first int) []qemu.Disk {
+	var out []qemu.Disk
+	for i := range f.DiskSizes {
+		out = append(out, qemu.Disk{Path: diskFile(dir, name, i), Serial: prefix + strconv.Itoa(first+i)})
+	}
+	return out
+}
+
+// blank makes the files of disks of the fixture's sizes, with nothing on them.
+func (f *Fixture) blank(ctx context.Context, disks []qemu.Disk) error {
+	for i, d := range disks {
+		if err := qemu.CreateDisk(ctx, &system.Host{}, d.Path, f.DiskSizes[i], ""); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // Fixture is a machine made from Debian packages, powered off.
 type Fixture struct {
-	Name     string
-	Firmware qemu.Firmware
-	DiskSize int64  // bytes
-	Disk     string // qcow2, never written to again
-	Key      string // private ssh key that opens root's account
+	Name      string
+	Firmware  qemu.Firmware
+	DiskSizes []int64 // bytes
+	Key       string  // private ssh key that opens root's account
 
-	dir string // also has booted.qcow2 and vars.qcow2: see Boot
+	// dir has disk.qcow2, which is never written to again, and booted.qcow2 (see
+	// Boot), each with one file more a further disk, and vars.qcow2.
+	dir string
 }
 
 // snapshot is the name of the saved state of the running fixture.
@@ -82,11 +115,11 @@ func MakeFixture(ctx context.Context, log Log, recipeDir, name string) (*Fixture
 	if err != nil {
 		return nil, err
 	}
-	f := &Fixture{Name: name, Firmware: r.firmware, DiskSize: r.diskSize, Key: filepath.Join(base, "key")}
+	f := &Fixture{Name: name, Firmware: r.firmware, DiskSizes: r.disks, Key: filepath.Join(base, "key")}
 	f.dir, err = cached(cache, name, hash, func(dir string) error {
 		log("making the fixture %s", name)
 		start := time.Now()
-		f.dir, f.Disk = dir, filepath.Join(dir, "disk.qcow2")
+		f.dir = dir
 		if err := f.build(ctx, recipeDir, base); err != nil {
 			return err
 		}
@@ -101,7 +134,6 @@ func MakeFixture(ctx context.Context, log Log, recipeDir, name string) (*Fixture
 	if err != nil {
 		return nil, fmt.Errorf("cannot make the fixture %s: %w", name, err)
 	}
-	f.Disk = filepath.Join(f.dir, "disk.qcow2")
 	return f, nil
 }
 
@@ -130,7 +162,8 @@ func makeBase(ctx context.Context, log Log, recipeDir, cache string) (dir, hash 
 // build makes the fixture's disk inside the builder VM: the kernel of this
 // machine may lack LVM, vfat and partitions.
 func (f *Fixture) build(ctx context.Context, recipeDir, base string) error {
-	if err := qemu.CreateDisk(ctx, &system.Host{}, f.Disk, f.DiskSize, ""); err != nil {
+	disks := f.disks(f.dir, "disk", serial, 0)
+	if err := f.blank(ctx, disks); err != nil {
 		return err
 	}
 	in := filepath.Join(f.dir, "in")
@@ -149,10 +182,7 @@ func (f *Fixture) build(ctx context.Context, recipeDir, base string) error {
 		Kernel: filepath.Join(base, "vmlinuz"), Initrd: filepath.Join(base, "initrd.img"),
 		Append: "root=/dev/vda rw console=ttyS0,115200 quiet mitigations=off panic=-1 init=/bin/bash -- -c " +
 			`"mount -t 9p -o trans=virtio,ro recipes /in && exec bash /in/build.sh ` + f.Name + `"`,
-		Disks: []qemu.Disk{
-			{Path: filepath.Join(base, "base.ext4"), Format: "raw", Snapshot: true},
-			{Path: f.Disk, Serial: serial},
-		},
+		Disks:     append([]qemu.Disk{{Path: filepath.Join(base, "base.ext4"), Format: "raw", Snapshot: true}}, disks...),
 		Shares:    []qemu.Share{{Path: in, Tag: "recipes", ReadOnly: true}},
 		SerialLog: filepath.Join(f.dir, "builder.log"),
 	})
@@ -172,11 +202,11 @@ func (f *Fixture) build(ctx context.Context, recipeDir, base string) error {
 	return vm.Wait(end)
 }
 
-// config is the fixture as a virtual machine on these files.
-func (f *Fixture) config(disk, vars string) qemu.Config {
+// config is the fixture as a virtual machine on these disks.
+func (f *Fixture) config(disks []qemu.Disk, vars string) qemu.Config {
 	return qemu.Config{
 		Name: f.Name, Memory: 1024, Firmware: f.Firmware, VarsPath: vars,
-		Disks:   []qemu.Disk{{Path: disk, Serial: serial}},
+		Disks:   slices.Clone(disks),
 		Network: &qemu.Network{},
 	}
 }
@@ -185,9 +215,11 @@ func (f *Fixture) config(disk, vars string) qemu.Config {
 // firmware, waits for ssh, and keeps the running state, from which scenarios
 // start in seconds.
 func (f *Fixture) firstBoot(ctx context.Context) error {
-	booted := filepath.Join(f.dir, "booted.qcow2")
-	if err := qemu.CreateDisk(ctx, &system.Host{}, booted, 0, f.Disk); err != nil {
-		return err
+	booted := f.disks(f.dir, "booted", serial, 0)
+	for i, d := range booted {
+		if err := qemu.CreateDisk(ctx, &system.Host{}, d.Path, 0, diskFile(f.dir, "disk", i)); err != nil {
+			return err
+		}
 	}
 	c := f.config(booted, filepath.Join(f.dir, "vars.qcow2"))
 	c.SerialLog = filepath.Join(f.dir, "boot.log")
@@ -218,9 +250,11 @@ func (f *Fixture) firstBoot(ctx context.Context) error {
 // Boot continues the fixture from its running state on copies of its files in
 // dir; ssh answers.
 func (f *Fixture) Boot(ctx context.Context, dir string) (*qemu.VM, error) {
-	disk, vars := filepath.Join(dir, f.Name+".qcow2"), ""
-	if err := copyFile(filepath.Join(f.dir, "booted.qcow2"), disk); err != nil {
-		return nil, err
+	disks, vars := f.disks(dir, f.Name, serial, 0), ""
+	for i, d := range disks {
+		if err := copyFile(diskFile(f.dir, "booted", i), d.Path); err != nil {
+			return nil, err
+		}
 	}
 	if f.Firmware != qemu.BIOS {
 		vars = filepath.Join(dir, f.Name+"-vars.qcow2")
@@ -228,7 +262,7 @@ func (f *Fixture) Boot(ctx context.Context, dir string) (*qemu.VM, error) {
 			return nil, err
 		}
 	}
-	c := f.config(disk, vars)
+	c := f.config(disks, vars)
 	c.LoadVM = snapshot
 	c.SerialLog = filepath.Join(dir, f.Name+".log")
 	vm, err := qemu.Start(ctx, c)

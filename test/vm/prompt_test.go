@@ -17,7 +17,7 @@ import (
 // of the restored machine, which runs and is given over here, is brought back
 // (all else stays as it is), then a clone is made on a larger disk of another
 // kind.
-func (s scenario) byHand(ctx context.Context, t *testing.T, f *Fixture, vm *qemu.VM, disk, dir, iso string, original Listing, lap func(string)) {
+func (s scenario) byHand(ctx context.Context, t *testing.T, f *Fixture, vm *qemu.VM, disks []qemu.Disk, dir, iso string, original Listing, lap func(string)) {
 	t.Helper()
 	// Devices and symlinks have no such flags, hence the exit code that is not looked at.
 	const spoil = `chattr -R -ia /srv/metadata 2>/dev/null; set -e; rm -rf /srv/metadata/names /srv/metadata/large
@@ -26,11 +26,11 @@ func (s scenario) byHand(ctx context.Context, t *testing.T, f *Fixture, vm *qemu
 		t.Fatalf("%v\n%s", err, out)
 	}
 	vm.Kill()
-	vm = s.prompt(ctx, t, f, qemu.Disk{Path: disk, Serial: replaced}, "", iso, filepath.Join(dir, "restore-fs.log"))
+	vm = s.prompt(ctx, t, f, disks, "", iso, filepath.Join(dir, "restore-fs.log"))
 	typeAndConfirm(ctx, t, vm, "mkcdrec restore-fs /srv", "erase vda6")
 	powerOff(ctx, t, vm)
 	lap("brought one file system back, by hand")
-	vm = s.boot(ctx, t, f, qemu.Disk{Path: disk, Serial: replaced}, "", filepath.Join(dir, "restore-fs-booted.log"), lap)
+	vm = s.boot(ctx, t, f, disks, "", filepath.Join(dir, "restore-fs-booted.log"), lap)
 	got, err := list(ctx, vm, f.Key)
 	if err != nil {
 		t.Fatal(err)
@@ -65,14 +65,14 @@ func (s scenario) clone(ctx context.Context, t *testing.T, f *Fixture, dir, iso 
 	f = &other
 	f.Firmware = qemu.UEFI
 	disk, vars := qemu.Disk{Path: filepath.Join(dir, "clone.qcow2"), Bus: qemu.NVMe, Serial: "CLONE1"}, filepath.Join(dir, "clone-vars.qcow2")
-	if err := qemu.CreateDisk(ctx, &system.Host{}, disk.Path, f.DiskSize+2<<30, ""); err != nil {
+	if err := qemu.CreateDisk(ctx, &system.Host{}, disk.Path, f.DiskSizes[0]+2<<30, ""); err != nil {
 		t.Fatal(err)
 	}
-	vm := s.prompt(ctx, t, f, disk, vars, iso, filepath.Join(dir, "clone.log"))
+	vm := s.prompt(ctx, t, f, []qemu.Disk{disk}, vars, iso, filepath.Join(dir, "clone.log"))
 	typeAndConfirm(ctx, t, vm, "mkcdrec clone --hostname web2", "erase nvme0n1")
 	powerOff(ctx, t, vm)
 	lap("made a clone, by hand")
-	vm = s.boot(ctx, t, f, disk, vars, filepath.Join(dir, "clone-booted.log"), lap)
+	vm = s.boot(ctx, t, f, []qemu.Disk{disk}, vars, filepath.Join(dir, "clone-booted.log"), lap)
 	out, err := vm.SSH(ctx, f.Key, "hostname; wc -c </etc/machine-id; df --output=size -B1M /srv | tail -n 1; findmnt -no FSTYPE /boot/efi; grep -c /boot/efi /etc/fstab; efibootmgr | grep -c debian", nil)
 	if err != nil {
 		t.Fatal(err)
@@ -118,11 +118,11 @@ func (s scenario) clone(ctx context.Context, t *testing.T, f *Fixture, dir, iso 
 	lap("listed the clone")
 }
 
-// prompt starts the medium beside a disk, up to the prompt of its rescue
+// prompt starts the medium beside disks, up to the prompt of its rescue
 // system on the serial line.
-func (s scenario) prompt(ctx context.Context, t *testing.T, f *Fixture, disk qemu.Disk, vars, iso, log string) *qemu.VM {
+func (s scenario) prompt(ctx context.Context, t *testing.T, f *Fixture, disks []qemu.Disk, vars, iso, log string) *qemu.VM {
 	t.Helper()
-	vm := s.bootMedium(ctx, t, f, disk, vars, iso, log, "7") // 1 and 2 are unattended
+	vm := s.bootMedium(ctx, t, f, disks, vars, iso, log, "7") // 1 and 2 are unattended
 	if _, err := vm.WaitFor(ctx, promptOf, 5*time.Minute); err != nil {
 		t.Fatal(err)
 	}

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/mkcdrec/mkcdrec/internal/rehearse/qemu"
-	"github.com/mkcdrec/mkcdrec/internal/system"
 )
 
 // scenario is one way through the main job: a running machine is backed up
@@ -25,11 +24,18 @@ type scenario struct {
 	again   bool // then once more, onto the disk in use, with a power cut in the middle
 	control bool // then damage the restored machine, and see that the comparison notices
 	byHands bool // then one file system by hand, and a clone: see byHand
+	alone   bool // then boot with each of the disks alone
 }
 
 func TestRestoreUEFILVMFromDisc(t *testing.T) { scenario{fixture: "uefi-lvm", again: true}.run(t) }
 func TestRestoreBIOSLogicalFromDisc(t *testing.T) {
 	scenario{fixture: "bios-mbr", control: true, byHands: true}.run(t)
+}
+func TestGridThinAndMirroredLVM(t *testing.T) {
+	scenario{fixture: "uefi-lvm-thin"}.run(t)
+}
+func TestRestoreUEFIRAIDFromDisc(t *testing.T) {
+	scenario{fixture: "uefi-raid-lvm", alone: true}.run(t)
 }
 func TestRestoreUEFIBtrfsFromStick(t *testing.T) { scenario{fixture: "uefi-btrfs", usb: true}.run(t) }
 
@@ -101,12 +107,20 @@ func fromKept(t *testing.T, dir string) (iso string, original Listing) {
 	return filepath.Join(dir, "medium.iso"), original
 }
 
-// answers make the restore run without a question. The disk has another
-// serial number than the recorded one, so it is named as the only one.
-const answers = `disks = "only"
-machine = "same"
-then = "poweroff"
-`
+// answers make the restore run without a question. A disk has another serial
+// number than the recorded one, so it is named as the only one; several are
+// named one by one and told apart by their sizes.
+func answers(disks []qemu.Disk) string {
+	named := `"only"`
+	if len(disks) > 1 {
+		var all []string
+		for _, d := range disks {
+			all = append(all, strconv.Quote("serial:"+d.Serial))
+		}
+		named = "[" + strings.Join(all, ", ") + "]"
+	}
+	return "disks = " + named + "\nmachine = \"same\"\nthen = \"poweroff\"\n"
+}
 
 func (s scenario) run(t *testing.T) {
 	needsVM(t)
@@ -129,23 +143,26 @@ func (s scenario) run(t *testing.T) {
 		keep(t, dir, original)
 	}
 
-	disk, vars := filepath.Join(dir, "restored.qcow2"), ""
-	if err := qemu.CreateDisk(ctx, &system.Host{}, disk, f.DiskSize, ""); err != nil {
+	disks, vars := f.disks(dir, "restored", replaced, 1), ""
+	if err := f.blank(ctx, disks); err != nil {
 		t.Fatal(err)
 	}
 	if f.Firmware != qemu.BIOS {
 		vars = filepath.Join(dir, "restored-vars.qcow2")
 	}
-	vm := s.startMedium(ctx, t, f, disk, vars, iso, filepath.Join(dir, "restore.log"))
+	vm := s.startMedium(ctx, t, f, disks, vars, iso, filepath.Join(dir, "restore.log"))
 	s.finishRestore(ctx, t, vm)
 	lap("restored from the medium")
-	vm = s.check(ctx, t, f, disk, vars, filepath.Join(dir, "restored.log"), original, lap)
+	vm = s.check(ctx, t, f, disks, vars, filepath.Join(dir, "restored.log"), original, lap)
 	if s.control {
 		noticesDamage(ctx, t, vm, f.Key, original)
 		lap("looked for damage made on purpose")
 	}
+	if s.alone {
+		s.eachAlone(ctx, t, f, vm, disks, vars, dir, original, lap)
+	}
 	if s.byHands {
-		s.byHand(ctx, t, f, vm, disk, dir, iso, original, lap)
+		s.byHand(ctx, t, f, vm, disks, dir, iso, original, lap)
 	}
 	if !s.again {
 		return
@@ -156,26 +173,55 @@ func (s scenario) run(t *testing.T) {
 		t.Fatal(err)
 	}
 	vm.Kill()
-	vm = s.startMedium(ctx, t, f, disk, vars, iso, filepath.Join(dir, "cut.log"))
+	vm = s.startMedium(ctx, t, f, disks, vars, iso, filepath.Join(dir, "cut.log"))
 	m, err := vm.WaitFor(ctx, `unpack.* [1-9]\d%|unattended restore finished`, 20*time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
 	vm.Kill()
 	lap("the power was cut at: " + m[0])
-	vm = s.startMedium(ctx, t, f, disk, vars, iso, filepath.Join(dir, "resumed.log"))
+	vm = s.startMedium(ctx, t, f, disks, vars, iso, filepath.Join(dir, "resumed.log"))
 	if said := s.finishRestore(ctx, t, vm); !strings.Contains(said, "was done before") {
 		t.Error("the second start did not say what was done before")
 	}
 	lap("went on after the power cut")
-	s.check(ctx, t, f, disk, vars, filepath.Join(dir, "restored-again.log"), original, lap)
+	s.check(ctx, t, f, disks, vars, filepath.Join(dir, "restored-again.log"), original, lap)
+}
+
+// eachAlone takes one disk after the other out of the machine: it starts from
+// what is left, and has all its files.
+func (s scenario) eachAlone(ctx context.Context, t *testing.T, f *Fixture, vm *qemu.VM, disks []qemu.Disk, vars, dir string, original Listing, lap func(string)) {
+	t.Helper()
+	// What was not in sync when the restore ended has to be before a disk may go.
+	out, err := vm.SSH(ctx, f.Key, "echo 200000 >/proc/sys/dev/raid/speed_limit_min; mdadm --wait /dev/md?*; grep -h . /sys/block/md*/md/degraded | sort -u; cat /proc/mdstat", nil)
+	if err != nil || !strings.HasPrefix(string(out), "0\n") {
+		t.Errorf("the arrays lack members: %s (%v)", out, err)
+	}
+	t.Logf("in sync:\n%s", out)
+	// Its connection ends with it, hence no look at the error.
+	_, _ = vm.SSH(ctx, f.Key, "systemctl poweroff", nil)
+	end, cancel := context.WithTimeout(ctx, 3*time.Minute)
+	defer cancel()
+	if err := vm.Wait(end); err != nil {
+		t.Fatal(err)
+	}
+	lap("all members are in sync, powered off")
+	for i, d := range disks {
+		d.Snapshot = true // both stay as they are, equal
+		name := "alone-" + strconv.Itoa(i)
+		vm := s.check(ctx, t, f, []qemu.Disk{d}, vars, filepath.Join(dir, name+".log"), original, lap)
+		if out, err := vm.SSH(ctx, f.Key, "grep -h . /sys/block/md*/md/degraded", nil); err != nil || string(out) != "1\n1\n1\n" {
+			t.Errorf("with disk %d alone three arrays should lack one member: %q (%v)", i, out, err)
+		}
+		vm.Kill()
+	}
 }
 
 // check boots the restored disk by its own boot loader and compares the
 // machine, which it leaves running, with the original.
-func (s scenario) check(ctx context.Context, t *testing.T, f *Fixture, disk, vars, log string, original Listing, lap func(string)) *qemu.VM {
+func (s scenario) check(ctx context.Context, t *testing.T, f *Fixture, disks []qemu.Disk, vars, log string, original Listing, lap func(string)) *qemu.VM {
 	t.Helper()
-	vm := s.boot(ctx, t, f, qemu.Disk{Path: disk, Serial: replaced}, vars, log, lap)
+	vm := s.boot(ctx, t, f, disks, vars, log, lap)
 	got, err := list(ctx, vm, f.Key)
 	if err != nil {
 		t.Fatal(err)
@@ -192,10 +238,10 @@ func (s scenario) check(ctx context.Context, t *testing.T, f *Fixture, disk, var
 }
 
 // boot starts a disk by its own boot loader and sees that the machine runs well.
-func (s scenario) boot(ctx context.Context, t *testing.T, f *Fixture, disk qemu.Disk, vars, log string, lap func(string)) *qemu.VM {
+func (s scenario) boot(ctx context.Context, t *testing.T, f *Fixture, disks []qemu.Disk, vars, log string, lap func(string)) *qemu.VM {
 	t.Helper()
-	c := f.config(disk.Path, vars)
-	c.Name, c.Disks[0], c.SerialLog = "restored "+f.Name, disk, log
+	c := f.config(disks, vars)
+	c.Name, c.SerialLog = "restored "+f.Name, log
 	vm, err := qemu.Start(ctx, c)
 	if err != nil {
 		t.Fatal(err)
@@ -275,7 +321,7 @@ func (s scenario) backUp(ctx context.Context, t *testing.T, f *Fixture, mkcdrec,
 		}
 		return string(out)
 	}
-	ssh("mkdir -p /var/tmp/rehearsal/out && cat >/var/tmp/rehearsal/answers.toml", answers)
+	ssh("mkdir -p /var/tmp/rehearsal/out && cat >/var/tmp/rehearsal/answers.toml", answers(f.disks(dir, "restored", replaced, 1)))
 	// An emulated processor compresses slowly; how well is not the point here.
 	ssh("cat >/var/tmp/rehearsal/config.toml", "level = 1\n")
 	// A saved machine wakes with the clock of its sleep.
@@ -301,13 +347,13 @@ func (s scenario) backUp(ctx context.Context, t *testing.T, f *Fixture, mkcdrec,
 	return original
 }
 
-// replaced is the serial number of the blank disk.
-const replaced = "REPLACED1"
+// replaced is what the serial numbers of the blank disks begin with.
+const replaced = "REPLACED"
 
 // startMedium starts the medium beside a disk, up to its unattended run.
-func (s scenario) startMedium(ctx context.Context, t *testing.T, f *Fixture, disk, vars, iso, log string) *qemu.VM {
+func (s scenario) startMedium(ctx context.Context, t *testing.T, f *Fixture, disks []qemu.Disk, vars, iso, log string) *qemu.VM {
 	t.Helper()
-	vm := s.bootMedium(ctx, t, f, qemu.Disk{Path: disk, Serial: replaced}, vars, iso, log, "2")
+	vm := s.bootMedium(ctx, t, f, disks, vars, iso, log, "2")
 	if _, err := vm.WaitFor(ctx, `unattended restore begins`, 5*time.Minute); err != nil {
 		t.Fatal(err)
 	}
@@ -315,13 +361,13 @@ func (s scenario) startMedium(ctx context.Context, t *testing.T, f *Fixture, dis
 }
 
 // bootMedium starts the medium beside a disk, by that entry of its boot screen.
-func (s scenario) bootMedium(ctx context.Context, t *testing.T, f *Fixture, disk qemu.Disk, vars, iso, log, entry string) *qemu.VM {
+func (s scenario) bootMedium(ctx context.Context, t *testing.T, f *Fixture, disks []qemu.Disk, vars, iso, log, entry string) *qemu.VM {
 	t.Helper()
-	c := f.config(disk.Path, vars)
-	c.Name, c.Disks[0], c.SerialLog = "medium", disk, log
+	c := f.config(disks, vars)
+	c.Name, c.SerialLog = "medium", log
 	if s.usb {
 		c.Disks = append(c.Disks, qemu.Disk{Path: iso, Format: "raw", Bus: qemu.USB, Serial: "STICK", Snapshot: true})
-		c.BootOrder = []string{"disk1", "disk0"}
+		c.BootOrder = []string{"disk" + strconv.Itoa(len(disks)), "disk0"}
 	} else {
 		c.CDROMs = []string{iso}
 		c.BootOrder = []string{"cd0", "disk0"}

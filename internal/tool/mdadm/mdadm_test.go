@@ -114,19 +114,19 @@ func TestCreate(t *testing.T) {
 		return m
 	}
 	const uuid = "88888888:aaaaaaaa:bbbbbbbb:00000000"
-	mostly := on(-1, 2, 0)
-	mostly[1].WriteMostly = true
 	tests := []struct {
 		a    machine.Array
 		want string
 	}{
 		{machine.Array{Level: "raid1", Metadata: "1.0", Slots: 2, Label: "box:esp", Component: 130944 << 10, Members: on(0, 1)},
 			"--level=raid1 --metadata=1.0 --raid-devices=2 --uuid=" + uuid + " --homehost=box --name=esp --bitmap=none --size=130944K /dev/a /dev/b"},
-		// A spare behind --write-mostly would be a failed one.
-		{machine.Array{Level: "raid1", Metadata: "1.2", Slots: 3, Label: "data", Bitmap: "internal", Offset: 4 << 20, Members: mostly},
-			"--level=raid1 --metadata=1.2 --raid-devices=3 --spare-devices=1 --uuid=" + uuid + " '--homehost=<none>' --name=data --bitmap=internal --data-offset=4096K /dev/c missing --write-mostly /dev/b --readwrite /dev/a"},
+		{machine.Array{Level: "raid1", Metadata: "1.2", Slots: 2, Label: "data", Bitmap: "internal", Offset: 4 << 20, Members: on(-1, 1, 0)},
+			"--level=raid1 --metadata=1.2 --raid-devices=2 --spare-devices=1 --uuid=" + uuid + " '--homehost=<none>' --name=data --bitmap=internal --data-offset=4096K /dev/c /dev/b /dev/a"},
 		{machine.Array{Level: "raid1", Metadata: "0.90", Slots: 2, Members: on(1)},
 			"--level=raid1 --metadata=0.90 --raid-devices=2 --uuid=" + uuid + " --bitmap=none missing /dev/a"},
+		// md rebuilds onto a spare at once.
+		{machine.Array{Level: "raid5", Metadata: "1.2", Slots: 3, Label: "box:0", Members: on(0, 2, -1)},
+			"--level=raid5 --metadata=1.2 --raid-devices=3 --uuid=" + uuid + " --homehost=box --name=0 --bitmap=none /dev/a /dev/c /dev/b"},
 		{machine.Array{Level: "raid0", Metadata: "1.2", Slots: 2, Label: "box:0", Chunk: 64 << 10, Offset: 1 << 20, Members: on(0, 1)},
 			"--level=raid0 --metadata=1.2 --raid-devices=2 --uuid=" + uuid + " --homehost=box --name=0 --chunk=64K --data-offset=1024K /dev/a /dev/b"},
 		{machine.Array{Level: "raid10", Metadata: "1.2", Slots: 2, Label: "box:0", Chunk: 64 << 10, Layout: "far=2", Members: on(0, 1)},

@@ -52,7 +52,7 @@ func realShapes() map[string]machine.Array {
 		return m
 	}
 	const mib = machine.Bytes(1 << 20)
-	mostly := on(0, 2, -1) // slot 1 is missing
+	mostly := on(0, 2) // slot 1 is missing
 	mostly[1].WriteMostly = true
 	return map[string]machine.Array{
 		"linear":    {Level: "linear", Metadata: "1.2", Slots: 2, Label: "box:a", Offset: 2 * mib, Members: on(0, 1)},
@@ -66,6 +66,11 @@ func realShapes() map[string]machine.Array {
 		"ppl":       {Level: "raid5", Metadata: "1.2", Slots: 3, Label: "box:a", Chunk: 64 << 10, Layout: "left-symmetric", Policy: "ppl", Component: 56 * mib, Offset: 4 * mib, Members: on(0, 1, 2)},
 		"raid6":     {Level: "raid6", Metadata: "1.2", Slots: 4, Label: "box:a", Chunk: 64 << 10, Layout: "left-symmetric", Component: 60 * mib, Offset: mib, Members: on(0, 1, 3)},
 		"raid10":    {Level: "raid10", Metadata: "1.2", Slots: 4, Label: "box:a", Chunk: 64 << 10, Layout: "near=2", Bitmap: "internal", Component: 60 * mib, Offset: mib, Members: on(0, 1, 2, 3)},
+		"degraded4": {Level: "raid4", Metadata: "1.2", Slots: 3, Label: "box:a", Chunk: 64 << 10, Component: 60 * mib, Offset: mib, Members: on(1, 2)},
+		"degraded5": {Level: "raid5", Metadata: "1.2", Slots: 3, Label: "box:a", Chunk: 64 << 10, Layout: "left-symmetric", Component: 60 * mib, Offset: mib, Members: on(0, 2)},
+		"twice6":    {Level: "raid6", Metadata: "1.2", Slots: 4, Label: "box:a", Chunk: 64 << 10, Layout: "left-symmetric", Component: 60 * mib, Offset: mib, Members: on(0, 3)},
+		"degraded0": {Level: "raid10", Metadata: "1.2", Slots: 4, Label: "box:a", Chunk: 64 << 10, Layout: "near=2", Component: 60 * mib, Offset: mib, Members: on(0, 1, 3)},
+		"spare":     {Level: "raid1", Metadata: "1.2", Slots: 2, Label: "box:a", Component: 60 * mib, Offset: mib, Members: on(0, 1, -1)},
 		"far":       {Level: "raid10", Metadata: "1.2", Slots: 2, Label: "box:a", Chunk: 64 << 10, Layout: "far=2", Component: 60 * mib, Offset: mib, Members: on(0, 1)},
 		"offset":    {Level: "raid10", Metadata: "1.2", Slots: 3, Label: "box:a", Chunk: 64 << 10, Layout: "offset=2", Component: 60 * mib, Offset: mib, Members: on(2, 1, 0)},
 		"mdadm own": {Level: "raid1", Metadata: "1.2", Slots: 2, Label: "box:a", Component: 50 * mib, Members: on(0, 1)},
@@ -84,6 +89,13 @@ func TestRealArrays(t *testing.T) {
 			members := disks[:len(a.Members)]
 			if err := Create(t.Context(), r, a, node, members); err != nil {
 				t.Fatal(err)
+			}
+			for i, m := range a.Members {
+				if m.WriteMostly {
+					if err := SetWriteMostly("/sys", filepath.Base(node), filepath.Base(members[i])); err != nil {
+						t.Fatal(err)
+					}
+				}
 			}
 			looksLike(t, a, node, members)
 			if err := Stop(t.Context(), r, node); err != nil {

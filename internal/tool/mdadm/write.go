@@ -3,6 +3,9 @@ package mdadm
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -26,12 +29,32 @@ func Create(ctx context.Context, r system.Runner, a machine.Array, node string, 
 	if len(devices) != len(a.Members) {
 		return fmt.Errorf("cannot make array %s: %d devices for %d members", node, len(devices), len(a.Members))
 	}
-	args := append([]string{"--create", node, "--run", "--force"}, shape(a)...)
+	a = stepIn(a)
+	args := []string{"--create", node, "--run"}
+	if a.Level != "raid6" || a.Missing() != 1 {
+		// Such a one md does not start unless one more member is rebuilt.
+		args = append(args, "--force")
+	}
+	args = append(args, shape(a)...)
 	_, err := r.Run(ctx, system.Command{Name: "mdadm", Args: append(args, places(a, devices)...)})
 	if err != nil {
 		return fmt.Errorf("cannot make array %s: %w", node, err)
 	}
 	return nil
+}
+
+// stepIn gives the slots of missing members to spares, as md would at once.
+func stepIn(a machine.Array) machine.Array {
+	a.Members = slices.Clone(a.Members)
+	for slot := range a.Slots {
+		if slices.ContainsFunc(a.Members, func(m machine.ArrayMember) bool { return m.Slot == slot }) {
+			continue
+		}
+		if i := slices.IndexFunc(a.Members, func(m machine.ArrayMember) bool { return m.Slot < 0 }); i >= 0 {
+			a.Members[i].Slot, a.Members[i].WriteMostly = slot, false
+		}
+	}
+	return a
 }
 
 // shape are the options that say what an array is like.
@@ -83,33 +106,34 @@ func shape(a machine.Array) []string {
 }
 
 // places are the members by slot, then the spares; mdadm goes by their order.
-// --write-mostly holds for all that follow, up to --readwrite.
+// Which are write-mostly is said later: with --create that would hold for all
+// that follow, and mdadm 4.2 makes a spare among them a failed one.
 func places(a machine.Array, devices []string) []string {
 	var args []string
-	writeMostly := false
-	put := func(device string, mostly bool) {
-		if mostly != writeMostly {
-			args = append(args, map[bool]string{true: "--write-mostly", false: "--readwrite"}[mostly])
-			writeMostly = mostly
-		}
-		args = append(args, device)
-	}
 	for slot := range a.Slots {
-		device, mostly := Missing, false
-		for i, m := range a.Members {
-			if m.Slot == slot {
-				device, mostly = devices[i], m.WriteMostly
-			}
+		i := slices.IndexFunc(a.Members, func(m machine.ArrayMember) bool { return m.Slot == slot })
+		if i < 0 {
+			args = append(args, Missing)
+		} else {
+			args = append(args, devices[i])
 		}
-		put(device, mostly)
 	}
 	for i, m := range a.Members {
 		if m.Slot < 0 {
-			// mdadm 4.2 makes a spare behind --write-mostly a failed one.
-			put(devices[i], false)
+			args = append(args, devices[i])
 		}
 	}
 	return args
+}
+
+// SetWriteMostly says of a member of a running array that it is read only when
+// no other can be. sys is /sys; array and member are kernel names.
+func SetWriteMostly(sys, array, member string) error {
+	f := filepath.Join(sys, "block", array, "md", "dev-"+member, "state")
+	if err := os.WriteFile(f, []byte("writemostly\n"), 0); err != nil {
+		return fmt.Errorf("cannot make %s of array %s write-mostly: %w", member, array, err)
+	}
+	return nil
 }
 
 // layoutArgument is the layout as --create takes it: n2 for near=2. Of levels

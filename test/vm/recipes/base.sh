@@ -1,6 +1,6 @@
 #!/bin/bash
 # Makes the base that all fixtures are copied from, and that the builder VM
-# runs on: Debian with a kernel, systemd, ssh, LVM, btrfs, xfs and both GRUBs.
+# runs on: Debian with a kernel, systemd, ssh, LVM, RAID, btrfs, xfs and both GRUBs.
 #
 #   base.sh OUTDIR SSH-PUBLIC-KEY-FILE
 #
@@ -15,7 +15,7 @@ trap 'rm -rf "$root"' EXIT
 rm -rf "$root"
 mkdir -p "$out"
 
-packages=linux-image-amd64,systemd-sysv,udev,dbus,openssh-server,lvm2,btrfs-progs,xfsprogs,dosfstools,e2fsprogs
+packages=linux-image-amd64,systemd-sysv,udev,dbus,openssh-server,lvm2,mdadm,btrfs-progs,xfsprogs,dosfstools,e2fsprogs
 packages+=,grub-pc-bin,grub-efi-amd64-bin,grub2-common,grub-efi-amd64-signed,shim-signed,efibootmgr,mtools
 packages+=,gdisk,fdisk,parted,iproute2,iputils-ping,ifupdown,isc-dhcp-client,acl,attr,libcap2-bin
 packages+=,initramfs-tools,zstd,cpio,kmod,less,nano,rsync,curl,procps,bzip2,xz-utils,ca-certificates
@@ -68,7 +68,7 @@ echo RESUME=none >"$root/etc/initramfs-tools/conf.d/resume"
 # Units that these machines do not need and that cost a minute of emulation.
 for u in apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service \
 	fstrim.timer man-db.timer systemd-pstore.service systemd-timesyncd.service systemd-update-utmp.service \
-	systemd-update-utmp-runlevel.service lvm2-monitor.service systemd-binfmt.service \
+	systemd-update-utmp-runlevel.service lvm2-monitor.service mdmonitor.service mdmonitor-oneshot.timer mdcheck_start.timer mdcheck_continue.timer systemd-binfmt.service \
 	systemd-journal-flush.service grub-common.service getty@tty1.service sys-kernel-debug.mount \
 	sys-kernel-tracing.mount dev-hugepages.mount dev-mqueue.mount modprobe@drm.service; do
 	ln -sfn /dev/null "$root/etc/systemd/system/$u"

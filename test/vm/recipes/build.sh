@@ -1,10 +1,10 @@
 #!/bin/bash
 # Runs as process 1 of the builder VM, which stands on the base image:
-# partitions /dev/vdb, makes the file systems of one fixture, copies the base
+# partitions /dev/vdb (and /dev/vdc), makes the file systems of one fixture, copies the base
 # onto them and makes it boot by itself. Ends by power-off; the last word on
 # the console is "BUILDER: done" or "BUILDER: failed".
 #
-#   build.sh uefi-lvm|bios-mbr|uefi-btrfs
+#   build.sh uefi-lvm|bios-mbr|uefi-btrfs|uefi-lvm-thin|uefi-raid-lvm
 set -uo pipefail
 fixture=$1
 here=$(dirname "$0")
@@ -14,6 +14,7 @@ finish() {
 	sync
 	umount -R /target
 	vgchange -an vg0 2>/dev/null
+	mdadm --stop --scan 2>/dev/null
 	sync
 	echo "BUILDER: $1"
 	sleep 1
@@ -87,6 +88,92 @@ uefi_lvm() {
 	install_grub x86_64-efi --efi-directory=/boot/efi --bootloader-id=debian --no-nvram --force-extra-removable
 }
 
+# Root and home are thin volumes that promise more than their pool has; /srv is
+# a mirror over a partition and a whole disk.
+uefi_lvm_thin() {
+	sgdisk -n1:0:+64M -t1:ef00 -c1:'EFI system' -n2:0:+256M -t2:8300 -c2:boot -n3:0:0 -t3:8e00 -c3:lvm /dev/vdb
+	udevadm settle
+	pvcreate -q /dev/vdb3 /dev/vdc
+	vgcreate -q --addtag fixture vg0 /dev/vdb3 /dev/vdc
+	lvcreate -qy --type thin-pool -L 3700M --poolmetadatasize 8M -c 128k --discards passdown -n pool vg0 /dev/vdb3
+	lvcreate -qy --type thin -V 4G --thinpool pool -n root vg0
+	lvcreate -qy --type thin -V 6G --thinpool pool -n home vg0
+	lvcreate -qy --type raid1 -m 1 -R 512k -L 300M -n srv vg0
+	lvcreate -qy -L 128M -n swap vg0 /dev/vdc
+	mkfs.vfat -F 32 -n ESP /dev/vdb1
+	mkfs.ext4 -q -L boot /dev/vdb2
+	mkfs.ext4 -q -L root /dev/vg0/root
+	mkfs.xfs -q -L home /dev/vg0/home
+	mkfs.ext4 -q -L srv /dev/vg0/srv
+	mkswap -L swap /dev/vg0/swap
+	mount /dev/vg0/root /target
+	mkdir -p /target/boot /target/home /target/srv
+	mount /dev/vdb2 /target/boot
+	mkdir /target/boot/efi
+	mount /dev/vdb1 /target/boot/efi
+	mount /dev/vg0/home /target/home
+	mount /dev/vg0/srv /target/srv
+	copy_base
+	cat >/target/etc/fstab <<-END
+		# file system, mount point, type, options, dump, pass
+		/dev/mapper/vg0-root / ext4 errors=remount-ro 0 1
+		UUID=$(uuid /dev/vdb2) /boot ext4 defaults 0 2
+		UUID=$(uuid /dev/vdb1) /boot/efi vfat umask=0077 0 1
+		/dev/vg0/home /home xfs defaults,nodev 0 0
+		LABEL=srv /srv ext4 defaults 0 2
+		/dev/mapper/vg0-swap none swap sw 0 0
+	END
+	metadata /target/srv/metadata
+	metadata /target/home/metadata
+	install_grub x86_64-efi --efi-directory=/boot/efi --bootloader-id=debian --no-nvram --force-extra-removable
+}
+
+# Two disks that mirror each other: the ESP with its superblock at the end, so
+# that the firmware sees a plain vfat on both; /boot; LVM for the rest.
+uefi_raid_lvm() {
+	local d n
+	for d in vdb vdc; do
+		sgdisk -n1:0:+64M -t1:ef00 -c1:'EFI system' -n2:0:+256M -t2:fd00 -c2:boot -n3:0:0 -t3:fd00 -c3:lvm /dev/$d
+	done
+	udevadm settle
+	# Blank disks are equal: there is nothing to bring into sync.
+	for n in '1 esp 1.0' '2 boot 1.2' '3 lvm 1.2'; do
+		set -- $n
+		mdadm --create /dev/md/$2 --run --assume-clean --level=1 --raid-devices=2 --metadata=$3 --bitmap=internal \
+			--homehost=fixture-uefi-raid-lvm --name=$2 /dev/vdb$1 /dev/vdc$1
+	done
+	udevadm settle
+	pvcreate -q /dev/md/lvm
+	vgcreate -q vg0 /dev/md/lvm
+	lvcreate -qy -L 3G -n root vg0
+	lvcreate -qy -L 400M -n home vg0
+	lvcreate -qy -L 256M -n swap vg0
+	mkfs.vfat -F 32 -n ESP /dev/md/esp
+	mkfs.ext4 -q -L boot /dev/md/boot
+	mkfs.ext4 -q -L root /dev/vg0/root
+	mkfs.xfs -q -L home /dev/vg0/home
+	mkswap -L swap /dev/vg0/swap
+	mount /dev/vg0/root /target
+	mkdir -p /target/boot /target/home
+	mount /dev/md/boot /target/boot
+	mkdir /target/boot/efi
+	mount /dev/md/esp /target/boot/efi
+	mount /dev/vg0/home /target/home
+	copy_base
+	cat >/target/etc/fstab <<-END
+		# file system, mount point, type, options, dump, pass
+		/dev/mapper/vg0-root / ext4 errors=remount-ro 0 1
+		UUID=$(uuid /dev/md/boot) /boot ext4 defaults 0 2
+		UUID=$(uuid /dev/md/esp) /boot/efi vfat umask=0077 0 1
+		/dev/mapper/vg0-home /home xfs defaults,nodev 0 0
+		/dev/mapper/vg0-swap none swap sw 0 0
+	END
+	mdadm --detail --scan >>/target/etc/mdadm/mdadm.conf
+	metadata /target/srv/metadata
+	metadata /target/home/metadata
+	install_grub x86_64-efi --efi-directory=/boot/efi --bootloader-id=debian --no-nvram --force-extra-removable
+}
+
 bios_mbr() {
 	sfdisk -q /dev/vdb <<-END
 		label: dos
@@ -154,7 +241,7 @@ main() (
 	/lib/systemd/systemd-udevd --daemon
 	udevadm trigger --action=add
 	udevadm settle
-	for m in vfat xfs btrfs nls_ascii nls_cp437 dm_mod; do modprobe $m; done
+	for m in vfat xfs btrfs nls_ascii nls_cp437 dm_mod dm_thin_pool dm_raid raid1; do modprobe $m; done
 	"${fixture//-/_}"
 	echo "fixture-$fixture" >/target/etc/hostname
 	printf '127.0.0.1 localhost\n127.0.1.1 fixture-%s\n' "$fixture" >/target/etc/hosts
