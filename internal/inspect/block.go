@@ -115,7 +115,7 @@ func (in *inspector) foreign(n *node) {
 	switch {
 	case kind == "LVM":
 	case kind == "CRYPT":
-		in.blocking("luks:"+n.dmName, rebuild, "%s is an encrypted volume, which cannot be recorded yet", n.dmName)
+		in.foreignCrypt(n)
 	case kind == "mpath":
 		in.blocking("multipath:"+n.dmName, rebuild, "%s is a multipath device, which cannot be recorded yet", n.dmName)
 	case n.dmName != "":

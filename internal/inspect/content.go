@@ -143,7 +143,6 @@ func (in *inspector) fileSystem(n *node, kind machine.FSKind) machine.FileSystem
 // members are the signatures of devices that belong to something larger.
 var members = map[string]struct{ prefix, what string }{
 	"linux_raid_member": {"md", "part of a RAID array that does not run"},
-	"crypto_LUKS":       {"luks", "encrypted with LUKS"},
 	"zfs_member":        {"zfs", "part of a ZFS pool"},
 	"bcache":            {"bcache", "part of a bcache"},
 	"mpath_member":      {"multipath", "a path of a multipath device"},
@@ -161,9 +160,11 @@ func (in *inspector) otherContent(n *node) {
 	name := string(n.ref)
 	member, isMember := members[p.Type]
 	switch {
-	case in.active[n.kname] || p.Type == "LVM2_member":
+	case in.active[n.kname] || p.Type == "LVM2_member" || in.belowRandom(n):
 	case p.Type == "swap" || p.Type == "swsuspend":
 		in.swapOn(n)
+	case p.Type == "crypto_LUKS":
+		in.closed(n)
 	case p.Type == "linux_raid_member" && in.runsWithout(p.UUID) != "":
 		in.note(name, "add it again (mdadm --add), or wipe it (mdadm --zero-superblock)", "%s was a member of %s, which runs without it; it is made again empty", n.path, in.runsWithout(p.UUID))
 	case isMember || strings.HasSuffix(p.Type, "_raid_member"):

@@ -48,8 +48,10 @@ func Machine(ctx context.Context, runner system.Runner, opts Options) (machine.M
 		return machine.Machine{}, err
 	}
 	in.arrays(false)
+	in.crypts()
 	in.volumeGroups()
 	in.arrays(true)
+	in.cryptsOn()
 	mounts, err := in.readMounts()
 	if err != nil {
 		return machine.Machine{}, err
@@ -78,6 +80,7 @@ type inspector struct {
 	fstab   []fstabLine
 	named   map[string]bool // findings by name
 	active  map[string]bool // devices (kernel names) that are swap
+	random  []*node         // swap with a random key
 }
 
 // path puts Root before an absolute path.
