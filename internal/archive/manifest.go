@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -42,9 +43,11 @@ type Manifest struct {
 	Volumes  []Volume  `json:"volumes"`           // in order
 	Cat      FileInfo  `json:"catalogue"`         //
 	Layout   *FileInfo `json:"layout,omitempty"`  // nil: recorded without a layout
-	Counts   Counts    `json:"counts"`            //
-	Warnings []Warning `json:"warnings"`          // at most MaxWarnings of them
-	Warned   int64     `json:"warnings_in_total"` // how many there were
+	// Headers are copies of LUKS headers, where they were asked for.
+	Headers  []FileInfo `json:"luks_headers,omitempty"`
+	Counts   Counts     `json:"counts"`            //
+	Warnings []Warning  `json:"warnings"`          // at most MaxWarnings of them
+	Warned   int64      `json:"warnings_in_total"` // how many there were
 }
 
 // FileInfo is one file of the backup.
@@ -91,6 +94,10 @@ type Warning struct {
 	Path    string `json:"path"`
 	Problem string `json:"problem"`
 }
+
+// maxHeader is the largest copy of a LUKS header, in bytes: LUKS2 keeps at most
+// 128 MiB for key slots (cryptsetup(8)).
+const maxHeader = 256 << 20
 
 // maxManifest is the largest manifest that is read, in bytes.
 const maxManifest = 64 << 20
@@ -151,8 +158,15 @@ func IsPart(name string) bool {
 	if _, err := fmt.Sscanf(name, "data.%d.tar.zst", &n); err == nil {
 		return n > 0 && name == volumeName(n)
 	}
-	return name == CatalogueName || name == LayoutName
+	return name == CatalogueName || name == LayoutName || isHeader(name)
 }
+
+// HeaderName names the copy of the header of a LUKS device.
+func HeaderName(uuid string) string { return "luks-" + strings.ToLower(uuid) + ".header" }
+
+var headerName = regexp.MustCompile(`^luks-[0-9a-f-]{36}\.header$`)
+
+func isHeader(name string) bool { return headerName.MatchString(name) }
 
 // Files are all files of the backup but the manifest itself. Verify compares
 // the SHA-256 of each.
@@ -161,6 +175,7 @@ func (m *Manifest) Files() []FileInfo {
 	if m.Layout != nil {
 		files = append(files, *m.Layout)
 	}
+	files = append(files, m.Headers...)
 	for _, v := range m.Volumes {
 		files = append(files, v.FileInfo)
 	}
@@ -193,6 +208,11 @@ func (m *Manifest) check() error {
 	for _, f := range m.Files() {
 		if checkName(f.Name) != nil || strings.Contains(f.Name, "/") || f.Size < 0 || len(f.SHA256) != 64 {
 			return fmt.Errorf("file %q of %d bytes", f.Name, f.Size)
+		}
+	}
+	for _, h := range m.Headers {
+		if !isHeader(h.Name) || h.Size > maxHeader {
+			return fmt.Errorf("LUKS header %q of %d bytes", h.Name, h.Size)
 		}
 	}
 	if raw != m.Counts.Tar || stored != m.Counts.Stored {

@@ -78,14 +78,28 @@ func Open(ctx context.Context, src store.Source, prefix string) (*Backup, error)
 
 // Layout is the checked content of layout.json; nil if the backup has none.
 func (b *Backup) Layout(ctx context.Context) ([]byte, error) {
-	info := b.Manifest.Layout
-	if info == nil {
+	if b.Manifest.Layout == nil {
 		return nil, nil
 	}
-	if info.Size > maxManifest {
+	return b.small(ctx, *b.Manifest.Layout, maxManifest)
+}
+
+// Header is the checked copy of a LUKS header (HeaderName).
+func (b *Backup) Header(ctx context.Context, name string) ([]byte, error) {
+	for _, info := range b.Manifest.Headers {
+		if info.Name == name {
+			return b.small(ctx, info, maxHeader)
+		}
+	}
+	return nil, fail.New(fail.Damaged, "the backup has no copy of a LUKS header %q", name)
+}
+
+// small reads a small file whole and compares its hash.
+func (b *Backup) small(ctx context.Context, info FileInfo, limit int64) ([]byte, error) {
+	if info.Size > limit {
 		return nil, fail.New(fail.Damaged, "%s claims %d bytes", info.Name, info.Size)
 	}
-	f, err := b.openFile(ctx, *info)
+	f, err := b.openFile(ctx, info)
 	if err != nil {
 		return nil, err
 	}
@@ -112,8 +126,20 @@ func (b *Backup) CheckPresence(ctx context.Context) error {
 		return err
 	}
 	f.Close()
-	_, err = b.Layout(ctx)
-	return err
+	if _, err = b.Layout(ctx); err != nil {
+		return err
+	}
+	return b.checkHeaders(ctx)
+}
+
+// checkHeaders reads the copies of LUKS headers.
+func (b *Backup) checkHeaders(ctx context.Context) error {
+	for _, h := range b.Manifest.Headers {
+		if _, err := b.Header(ctx, h.Name); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // ReadOptions say what Entries reads.

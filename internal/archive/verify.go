@@ -117,6 +117,14 @@ func (v *verifier) run(ctx context.Context) error {
 		}
 		v.damage(err)
 	}
+	for _, h := range v.b.Manifest.Headers {
+		if _, err := v.b.Header(ctx, h.Name); err != nil {
+			if fail.KindOf(err) != fail.Damaged {
+				return err
+			}
+			v.damage(err)
+		}
+	}
 	places, err := v.b.index(ctx, v.damage)
 	if err != nil {
 		return err

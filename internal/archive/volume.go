@@ -38,6 +38,7 @@ type volumeWriter struct {
 	volumes []Volume
 	made    []string // committed files
 	layout  *FileInfo
+	headers []FileInfo
 	stored  atomic.Int64
 
 	spool   *os.File
@@ -63,6 +64,14 @@ func newVolumeWriter(ctx context.Context, sink store.Sink, opt WriterOptions) (*
 			v.abort()
 			return nil, err
 		}
+	}
+	for _, h := range opt.Headers {
+		info, err := v.putFile(h.Name, h.Data)
+		if err != nil {
+			v.abort()
+			return nil, err
+		}
+		v.headers = append(v.headers, *info)
 	}
 	return v, nil
 }
@@ -205,7 +214,7 @@ func (v *volumeWriter) finish(m *Manifest, opt WriterOptions) error {
 	if err := v.putCatalogue(); err != nil {
 		return err
 	}
-	m.Volumes, m.Layout = v.volumes, v.layout
+	m.Volumes, m.Layout, m.Headers = v.volumes, v.layout, v.headers
 	m.Cat = FileInfo{Name: CatalogueName, Size: v.catSize, SHA256: hex.EncodeToString(v.catSum.Sum(nil))}
 	for _, vol := range v.volumes {
 		m.Counts.Tar += vol.RawSize

@@ -36,9 +36,16 @@ type WriterOptions struct {
 	Only       []string         // for the manifest: the paths that were asked for, absolute
 	Exclude    []string         // for the manifest: the patterns that were left out
 	Layout     []byte           // content of layout.json; nil: none
+	Headers    []HeaderCopy     // nil: none
 	WorkDir    string           // where the catalogue is spooled; "": the system's temporary directory
 	Now        func() time.Time // nil: time.Now
 	Tool       string           // program and version, for the manifest
+}
+
+// HeaderCopy is the copy of a LUKS header, named by HeaderName.
+type HeaderCopy struct {
+	Name string
+	Data []byte
 }
 
 // Progress is how far a Writer or Reader has come.

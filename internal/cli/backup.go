@@ -43,6 +43,12 @@ settings at most. Executables in pre-snapshot and post-snapshot below
 snapshot that runs full ends the backup with an error. What a backup that was
 killed has left is removed by the next one.
 
+Of an encrypted device (LUKS) the content is backed up, not the keys: it gets a
+new pass phrase when it is restored. --luks-headers puts a copy of its header
+into the backup, and all pass phrases and tokens come back. The backup is not
+encrypted: whoever has it can then open the disk by any pass phrase that was
+valid when it was made, even after it was changed.
+
 Exit code 0: whole. 3: made, and something was not as it should be in the backup
 or the rescue system: each is named. 4: the question of the menu was not answered
 with yes. 7: something on this machine cannot be rebuilt; exclude it by its name to
@@ -62,6 +68,7 @@ go on all the same.`,
 	c.Flags().StringArrayVar(&f.exclude, "exclude", nil, "leave out this `PATTERN`, or a finding by its name (repeatable)")
 	c.Flags().StringVar(&f.snapshots, "snapshots", "", "read from snapshots taken for the backup: `auto`, off, require (default snapshots of the settings)")
 	c.Flags().StringArrayVar(&f.freeze, "freeze", nil, "let nobody write to this mount point `PATH` while it is read, where it can have no snapshot (repeatable)")
+	c.Flags().BoolVar(&f.luksHeaders, "luks-headers", false, "put copies of the headers of encrypted devices into the backup: all their keys come back")
 	c.Flags().StringVar(&f.volumeSize, "volume-size", "", "cut the backup into volumes of this `SIZE`, e.g. 4GiB (at least 16MiB)")
 	c.Flags().BoolVar(&f.noMedium, "no-medium", false, "with --to: make no medium")
 	return c
@@ -77,6 +84,9 @@ func (a *app) runBackup(ctx context.Context, f makeFlags) (err error) {
 		return err
 	}
 	if f.exclude, err = a.excludeFindings(m, f.exclude); err != nil {
+		return err
+	}
+	if err := answersOpen(m, f.answers); err != nil {
 		return err
 	}
 	var snapshots []backup.Snapshots
@@ -98,6 +108,9 @@ func (a *app) runBackup(ctx context.Context, f makeFlags) (err error) {
 		j.sweep(ctx)
 	}
 	if err := j.chooseSource(ctx); err != nil {
+		return err
+	}
+	if err := j.luks(ctx); err != nil {
 		return err
 	}
 	if done, err := j.show(); done || err != nil {
@@ -250,7 +263,7 @@ func (j *job) backUp(ctx context.Context, sink store.Sink, prefix string) (backu
 		Lock: "-", Hooks: existing(j.settings.HooksDir), Runner: j.host,
 		Writer: archive.WriterOptions{
 			Prefix: prefix, Host: j.m.Hostname, Level: j.settings.Level, VolumeSize: j.f.volume, Layout: layout,
-			WorkDir: j.work, Tool: "mkcdrec " + Version,
+			Headers: j.headers, WorkDir: j.work, Tool: "mkcdrec " + Version,
 		},
 		OnProgress: func(p backup.Progress) { pr.Set(p.Bytes, p.Total, p.Paths) },
 		OnLeftover: j.leftover,

@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/mkcdrec/mkcdrec/internal/archive"
 	"github.com/mkcdrec/mkcdrec/internal/backup"
 	"github.com/mkcdrec/mkcdrec/internal/config"
 	"github.com/mkcdrec/mkcdrec/internal/fail"
@@ -42,8 +43,10 @@ type makeFlags struct {
 	snapshots  string   // auto, off, require; "": the settings
 	freeze     []string // mount points, beside those of the settings
 	noMedium   bool
-	plan       bool
-	ask        bool // the menu asks before it begins
+	// luksHeaders puts copies of LUKS headers into the backup.
+	luksHeaders bool
+	plan        bool
+	ask         bool // the menu asks before it begins
 }
 
 func (a *app) rescueCommand() *cobra.Command {
@@ -121,8 +124,9 @@ type job struct {
 	work     string   // directory made for this run, removed at its end
 	// snapshots are left out of the backup.
 	snapshots []backup.Snapshots
-	warned    int64         // how many warnings were said, those in the manifest with them
-	source    snapshot.Plan // from where each mount is read
+	warned    int64                // how many warnings were said, those in the manifest with them
+	source    snapshot.Plan        // from where each mount is read
+	headers   []archive.HeaderCopy // copies of LUKS headers
 }
 
 func (a *app) newJob(m machine.Machine, f makeFlags, kind string) (*job, error) {

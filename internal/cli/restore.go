@@ -36,6 +36,7 @@ type restoreFlags struct {
 	addresses  []string
 	gateway    string
 	grow       bool
+	keys       []string
 }
 
 func (a *app) restoreCommand() *cobra.Command {
@@ -48,6 +49,11 @@ All checks come before the first write, the whole backup is read among them: it
 is read twice. It shows what will be erased, and begins
 only when you have typed it, or when an answer file names the disks. Without
 BACKUP it is the one on the medium that was booted.
+
+The pass phrase of an encrypted device (LUKS) is asked for before anything is
+written: the old one, where the backup has a copy of the header (backup
+--luks-headers), and it is tried; else a new one. --luks-key reads it from a
+file, byte by byte; the newline behind a single line of text does not count.
 
 After an interruption start it again: it goes on where it was.`,
 		Example: `  mkcdrec restore --plan
@@ -85,6 +91,7 @@ func (a *app) restoreFlags(c *cobra.Command, f *restoreFlags) {
 	c.Flags().StringVar(&f.id, "id", "", "which backup, where there are several")
 	c.Flags().BoolVar(&f.plan, "plan", false, "show what would be done, and do nothing")
 	c.Flags().StringVar(&f.verify, "verify", "", "compare the result with the backup: metadata (default) or full")
+	c.Flags().StringArrayVar(&f.keys, "luks-key", nil, "`[NAME=]FILE` that opens encrypted devices, or this one; FILE:LABEL=L on another device (default: ask)")
 	c.Flags().StringArrayVar(&f.disks, "disk", nil, "use only this `DISK`: serial:S, wwn:W or /dev/vda (repeatable)")
 	c.Flags().StringToStringVar(&f.maps, "map", nil, "`RECORDED=HERE`: which disk takes the place of which")
 	c.Flags().BoolVar(&f.anyMachine, "any-machine", f.anyMachine, "this need not be the machine that was backed up")
@@ -112,6 +119,7 @@ func (a *app) runRestore(cmd *cobra.Command, args []string, f restoreFlags) erro
 	if err != nil {
 		return err
 	}
+	src.protected = append(src.protected, keyDisks(here, ans.Keys)...)
 	p, err := makePlan(src.recorded, here, ans, f.grow, src.protected, src.b)
 	if err == nil {
 		err = restore.CheckLoader(ctx, p, restore.FromArchive(src.b.Backup))
@@ -122,10 +130,14 @@ func (a *app) runRestore(cmd *cobra.Command, args []string, f restoreFlags) erro
 	if err := a.showPlan(p); err != nil || f.plan {
 		return err
 	}
+	o := restore.Options{Plan: p, Backup: restore.FromArchive(src.b.Backup), System: a.host, Protected: src.protected, Verify: ans.Verify, Fresh: f.fresh}
+	if o.Keys, err = a.keys(ctx, o, ans.Keys, f.answers != ""); err != nil {
+		return err
+	}
 	if err := a.confirm(src.recorded, here, p, ans, f.answers != ""); err != nil {
 		return err
 	}
-	return a.carryOut(ctx, p, src.b, ans, src.protected, f.fresh)
+	return a.carryOut(ctx, o, src.b)
 }
 
 // recovery is what a restore of a machine or of a file system begins with.
@@ -174,7 +186,7 @@ func (a *app) showPlan(p plan.Plan) error {
 }
 
 // answeredFlags are the flags that an answer file has in their place.
-var answeredFlags = []string{"id", "verify", "disk", "map", "any-machine", "hostname", "address", "gateway"}
+var answeredFlags = []string{"id", "verify", "disk", "map", "any-machine", "hostname", "address", "gateway", "luks-key"}
 
 // answered is what would be asked: from the answer file, or from the flags. A
 // flag beside an answer file is refused: it would be a guard that does not hold.
@@ -189,7 +201,11 @@ func (f restoreFlags) answered(cmd *cobra.Command) (restore.Answers, error) {
 		ans.Clone = ans.Clone || f.clone
 		return ans, err
 	}
-	ans := restore.Answers{Disks: f.disks, Map: f.maps, Verify: restore.VerifyMode(f.verify), Clone: f.clone,
+	keys, err := restore.ParseKeyFiles(f.keys)
+	if err != nil {
+		return restore.Answers{}, err
+	}
+	ans := restore.Answers{Keys: keys, Disks: f.disks, Map: f.maps, Verify: restore.VerifyMode(f.verify), Clone: f.clone,
 		Hostname: f.hostname, Addresses: f.addresses, Gateway: f.gateway, Backup: f.id}
 	if f.anyMachine {
 		ans.Machine = "any"
@@ -364,15 +380,13 @@ func (a *app) runPlan(ctx context.Context, o restore.Options, content int64) (re
 }
 
 // carryOut runs the plan and says what came of it.
-func (a *app) carryOut(ctx context.Context, p plan.Plan, b *opened, ans restore.Answers, protected []string, fresh bool) error {
-	rep, err := a.runPlan(ctx, restore.Options{
-		Plan: p, Backup: restore.FromArchive(b.Backup), System: a.host, Protected: protected, Verify: ans.Verify, Fresh: fresh,
-	}, b.Manifest.Counts.Content)
+func (a *app) carryOut(ctx context.Context, o restore.Options, b *opened) error {
+	rep, err := a.runPlan(ctx, o, b.Manifest.Counts.Content)
 	if err != nil {
 		return err
 	}
 	a.ui.Say("")
-	a.ui.Say("%s %s: %s, %s, %s; %s compared with the backup.", a.ui.Styled(ui.Green, "Restored"), p.Host, wording.Count(rep.Steps+rep.Resumed, "step"),
+	a.ui.Say("%s %s: %s, %s, %s; %s compared with the backup.", a.ui.Styled(ui.Green, "Restored"), o.Plan.Host, wording.Count(rep.Steps+rep.Resumed, "step"),
 		wording.Count(rep.Unpacked.Paths, "path"), ui.Size(rep.Unpacked.Bytes), wording.Count(rep.Verified.Paths, "path"))
 	if n := len(rep.Warnings); n > 0 {
 		return fail.New(fail.Warnings, "the machine was restored, with %s", wording.Count(n, "warning"))

@@ -46,6 +46,8 @@ type Settings struct {
 	// KeepSnapshots takes the read-only btrfs snapshots that are there into the
 	// backup, each in full.
 	KeepSnapshots bool `toml:"keep_snapshots"`
+	// LUKSHeaders takes copies of the headers of encrypted devices into the backup.
+	LUKSHeaders bool `toml:"luks_headers"`
 	// VolumeSize cuts the backup into volumes, e.g. "4 GiB"; "" is one volume.
 	VolumeSize string `toml:"volume_size"`
 	// Level is the zstd level, 1 to 19.

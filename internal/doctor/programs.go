@@ -94,6 +94,9 @@ func fileSystems(_ context.Context, e *environment) []Check {
 	if len(e.Machine.Arrays) > 0 {
 		all = append(all, e.tools("RAID", "to make it again", true, []string{"mdadm"}))
 	}
+	if len(e.Machine.Crypts) > 0 {
+		all = append(all, e.tools("LUKS", "to make it again", true, []string{"cryptsetup"}))
+	}
 	if len(e.Machine.VolumeGroups) > 0 {
 		all = append(all, e.tools("LVM", "to make it again", true, []string{"lvm"}))
 	}

@@ -27,10 +27,31 @@ func (m *modules) usedModules(mach machine.Machine) ([]string, error) {
 	if len(mach.Arrays) > 0 {
 		used = append(used, "md-mod", "linear", "raid0", "raid1", "raid10", "raid456")
 	}
+	for _, c := range mach.Crypts {
+		used = append(used, "dm-crypt")
+		used = append(used, cipherModules(c.Cipher)...)
+	}
 	if len(mach.VolumeGroups) > 0 {
 		used = append(used, "dm-mod", "dm-snapshot", "dm-mirror")
 	}
 	return used, nil
+}
+
+// cipherModules are the modules that a cipher of dm-crypt may need, by what it
+// is called: aes-xts-plain64, aes-cbc-essiv:sha256. What is built in, or is
+// not there, is passed over; so are accelerated ones of another processor.
+func cipherModules(cipher string) []string {
+	out := []string{"aesni-intel", "cryptd", "ecb", "essiv", "af-alg", "algif-skcipher", "algif-hash"}
+	for _, f := range strings.FieldsFunc(cipher, func(r rune) bool { return r == '-' || r == ':' }) {
+		switch f {
+		case "plain", "plain64", "plain64be", "benbi", "null", "random", "eboiv", "elephant":
+		case "sha256", "sha512", "sha1":
+			out = append(out, f, f+"-generic", f+"-ssse3")
+		default:
+			out = append(out, f, f+"-generic", f+"-x86_64")
+		}
+	}
+	return out
 }
 
 // loadedModules are the modules in use on this machine, from /proc/modules.

@@ -118,6 +118,10 @@ func describe(m machine.Machine) string {
 			fmt.Fprintf(&b, "    %-12s start %12d  sectors %12d  type %s  %s\n", p.Path, p.Start, p.Size, p.Type, p.Name)
 		}
 	}
+	for _, c := range m.Crypts {
+		fmt.Fprintf(&b, "\nEncrypted device %s: LUKS%d on %s, %s, data from byte %d, UUID %s, key slots: %d, tokens: %s\n",
+			c.Name, c.Version, c.On, c.Cipher, c.Offset, c.UUID, c.Slots, strings.Join(c.Tokens, " "))
+	}
 	for _, vg := range m.VolumeGroups {
 		fmt.Fprintf(&b, "\nVolume group %s, extents of %d MiB\n", vg.Name, vg.ExtentSize>>20)
 		for _, pv := range vg.Physical {

@@ -24,6 +24,7 @@ type Answers struct {
 	Addresses []string          // CIDR
 	Gateway   string            //
 	Map       map[string]string // recorded disk -> disk here
+	Keys      KeyFiles          // luks_key = "FILE", or a table: device -> file
 }
 
 // answerFile is the file as it is written.
@@ -38,6 +39,7 @@ type answerFile struct {
 	Addresses []string          `toml:"addresses"`
 	Gateway   string            `toml:"gateway"`
 	Map       map[string]string `toml:"map"`
+	LUKSKey   any               `toml:"luks_key"`
 }
 
 // ReadAnswers reads an answer file.
@@ -58,15 +60,20 @@ func ParseAnswers(content []byte) (Answers, error) {
 	if err != nil {
 		return Answers{}, fail.New(fail.Usage, "cannot read the answers: %w", err)
 	}
-	if u := md.Undecoded(); len(u) > 0 {
+	// A value of any type leaves what is in it undecoded; keyFiles looks at it.
+	u := slices.DeleteFunc(md.Undecoded(), func(k toml.Key) bool { return k[0] == "luks_key" })
+	if len(u) > 0 {
 		return Answers{}, fail.Hint(fail.New(fail.Usage, "unknown answer %q", u[0].String()),
-			"known are disks, machine, then, backup, verify, clone, hostname, addresses, gateway, map")
+			"known are disks, machine, then, backup, verify, clone, hostname, addresses, gateway, map, luks_key")
 	}
 	a := Answers{
 		Machine: f.Machine, Then: f.Then, Backup: f.Backup, Verify: VerifyMode(f.Verify), Hostname: f.Hostname,
 		Addresses: f.Addresses, Gateway: f.Gateway, Map: f.Map, Clone: f.Clone || f.Hostname != "" || len(f.Addresses) > 0 || f.Gateway != "",
 	}
 	if err := a.setDisks(f.Disks); err != nil {
+		return Answers{}, err
+	}
+	if a.Keys, err = keyFiles(f.LUKSKey); err != nil {
 		return Answers{}, err
 	}
 	return a, a.Validate()

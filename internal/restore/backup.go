@@ -20,6 +20,10 @@ func FromArchive(b *archive.Backup) Backup { return fromArchive{b} }
 
 type fromArchive struct{ b *archive.Backup }
 
+func (a fromArchive) Header(ctx context.Context, name string) ([]byte, error) {
+	return a.b.Header(ctx, name)
+}
+
 // Check reads and verifies every byte: a damaged backup is found out while the
 // disks still hold what they held.
 func (a fromArchive) Check(ctx context.Context, scope *plan.Scope, progress func(int64)) error {

@@ -40,6 +40,9 @@ func (x *executor) identity(ctx context.Context, s plan.Step) error {
 	if err := x.newHardware(); err != nil {
 		return err
 	}
+	if err := x.keyFilesBack(ctx); err != nil {
+		return err
+	}
 	if s.Clone == nil {
 		return nil
 	}

@@ -87,7 +87,7 @@ func (x *executor) kernelName(r machine.Ref) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if _, _, ok := r.LV(); !ok {
+	if !strings.HasPrefix(dev, "/dev/mapper/") {
 		return strings.TrimPrefix(dev, "/dev/"), nil
 	}
 	names, _ := filepath.Glob(filepath.Join(x.Root, "/sys/block/dm-*/dm/name"))
@@ -96,7 +96,7 @@ func (x *executor) kernelName(r machine.Ref) (string, error) {
 			return filepath.Base(filepath.Dir(filepath.Dir(f))), nil
 		}
 	}
-	return "", fmt.Errorf("volume %s is not active", r.Body())
+	return "", fmt.Errorf("%s is not active", r.Body())
 }
 
 // sysDir is where sysfs shows a block device: a partition lies in its disk.

@@ -12,9 +12,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/mkcdrec/mkcdrec/internal/fail"
 	"github.com/mkcdrec/mkcdrec/internal/machine"
 	"github.com/mkcdrec/mkcdrec/internal/plan"
 	"github.com/mkcdrec/mkcdrec/internal/tool/blkid"
+	"github.com/mkcdrec/mkcdrec/internal/tool/cryptsetup"
 	"github.com/mkcdrec/mkcdrec/internal/tool/lvm"
 	"github.com/mkcdrec/mkcdrec/internal/tool/mount"
 )
@@ -162,7 +164,13 @@ func (x *executor) resume(ctx context.Context) (map[string]bool, error) {
 			}
 		}
 	}
-	if len(p.done) > 0 && !x.stillThere(ctx, p.done) {
+	there, err := true, error(nil)
+	if len(p.done) > 0 {
+		if there, err = x.stillThere(ctx, p.done); err != nil {
+			return nil, err
+		}
+	}
+	if !there {
 		x.warn("an earlier start left a journal, but the disks do not hold what it says; everything was done anew")
 		p = past{}
 	}
@@ -181,7 +189,6 @@ func (x *executor) resume(ctx context.Context) (map[string]bool, error) {
 			}
 		}
 	}
-	var err error
 	x.journal, err = openJournal(x.Journal, digest)
 	if err != nil {
 		return nil, err
@@ -202,6 +209,8 @@ func (x *executor) start(ctx context.Context, l machine.Layer) error {
 	switch {
 	case l.Array != nil:
 		return x.assemble(ctx, l.Array)
+	case l.Crypt != nil:
+		return x.openAgain(ctx, *l.Crypt)
 	case l.Group != nil:
 		return lvm.Activate(ctx, x.System, l.Group.Name)
 	}
@@ -210,20 +219,29 @@ func (x *executor) start(ctx context.Context, l machine.Layer) error {
 
 // stillThere looks whether every file system, swap area and physical volume
 // that is called done is there with its UUID. The layers below are started
-// first.
-func (x *executor) stillThere(ctx context.Context, done map[string]bool) bool {
+// first. The error says that the keys are other ones than those of the earlier
+// start.
+func (x *executor) stillThere(ctx context.Context, done map[string]bool) (bool, error) {
 	for _, s := range x.Plan.Steps {
 		var l machine.Layer
 		switch s.Kind {
 		case plan.MakeArray:
 			l.Array = s.Array
+		case plan.MakeCrypt:
+			l.Crypt = s.Crypt
 		case plan.CreateVG:
 			l.Group = s.VG
 		default:
 			continue
 		}
-		if done[s.ID] && x.start(ctx, l) != nil {
-			return false
+		if !done[s.ID] {
+			continue
+		}
+		if err := x.start(ctx, l); errors.Is(err, cryptsetup.ErrWrongKey) {
+			return false, fail.Hint(fail.New(fail.WrongKey, "an earlier start has made this device, with another key: %w", err),
+				"give the same pass phrase or key file as then; or begin anew: --fresh")
+		} else if err != nil {
+			return false, nil
 		}
 	}
 	for _, s := range x.Plan.Steps {
@@ -241,13 +259,13 @@ func (x *executor) stillThere(ctx context.Context, done map[string]bool) bool {
 		}
 		dev, err := x.device(s.Device)
 		if err != nil {
-			return false
+			return false, nil
 		}
 		if p, err := blkid.Probe(ctx, x.System, dev); err != nil || p.UUID != uuid {
-			return false
+			return false, nil
 		}
 	}
-	return true
+	return true, nil
 }
 
 // journalFromTarget reads the copy of the journal from the first file system

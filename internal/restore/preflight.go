@@ -51,7 +51,7 @@ func (x *executor) preflight(ctx context.Context) error {
 	if err := x.Backup.Check(ctx, x.Plan.Scope, checking); err != nil {
 		return fmt.Errorf("the backup was checked before any disk was touched: %w", err)
 	}
-	return nil
+	return x.checkKeys(ctx)
 }
 
 // checkErased refuses a device that is protected, of another size than
@@ -120,6 +120,9 @@ func (x *executor) checkHere(here machine.Machine) error {
 	if err := x.otherArrays(&here, target); err != nil {
 		return err
 	}
+	if err := x.checkMappings(here, target); err != nil {
+		return err
+	}
 	for _, s := range x.Plan.Steps {
 		if s.Kind != plan.CreateVG {
 			continue
@@ -173,6 +176,8 @@ func Tools(p plan.Plan) []string {
 			need["sfdisk"], need["blockdev"] = true, true
 		case plan.MakeArray:
 			need["mdadm"] = true
+		case plan.MakeCrypt:
+			need["cryptsetup"] = true
 		case plan.CreatePV:
 			need["pvcreate"] = true
 		case plan.CreateVG:

@@ -62,6 +62,8 @@ type Backup interface {
 	// Compare compares what the scope holds with root. Paths for which ignore
 	// is true were changed on purpose.
 	Compare(ctx context.Context, root string, scope *plan.Scope, mode VerifyMode, ignore func(path string) bool, progress func(done int64)) (Verified, error)
+	// Header is the checked copy of a LUKS header, by machine.Crypt.Header.
+	Header(ctx context.Context, name string) ([]byte, error)
 }
 
 // Event tells how the restore proceeds.
@@ -83,7 +85,10 @@ type Options struct {
 	// the disks are still those of the plan; nil: only their sizes are checked.
 	Look func(ctx context.Context) (machine.Machine, error)
 	// Protected are kernel names of the disks with the medium and the backup.
-	Protected  []string
+	Protected []string
+	// Keys open the encrypted devices of the plan, by their names: what opens the
+	// copy of a header, or the pass phrase of a new one.
+	Keys       map[string]Key
 	TargetRoot string // "": DefaultTarget
 	Journal    string // "": DefaultJournal
 	// Root is prefixed to /sys, /proc and /dev when they are read; "" outside of tests.
@@ -243,6 +248,8 @@ func (x *executor) step(ctx context.Context, i int, s plan.Step) error {
 		return x.partition(ctx, s)
 	case plan.MakeArray:
 		return x.makeArray(ctx, s)
+	case plan.MakeCrypt:
+		return x.makeCrypt(ctx, s)
 	case plan.CreatePV, plan.CreateVG, plan.CreateLV:
 		return x.volumes(ctx, s)
 	case plan.MakeFS:

@@ -23,6 +23,7 @@ var update = flag.Bool("update", false, "write the golden files anew")
 
 // fakeBackup unpacks a few files as root of the restored machine.
 type fakeBackup struct {
+	headers   map[string][]byte
 	files     map[string]string
 	checkErr  error
 	unpackErr error
@@ -32,6 +33,13 @@ type fakeBackup struct {
 }
 
 func (b *fakeBackup) Has(_ context.Context, path string) (bool, error) { return path != b.lacks, nil }
+
+func (b *fakeBackup) Header(_ context.Context, name string) ([]byte, error) {
+	if h, ok := b.headers[name]; ok {
+		return h, nil
+	}
+	return nil, fail.New(fail.Damaged, "no header %s", name)
+}
 
 func (b *fakeBackup) Check(context.Context, *plan.Scope, func(int64)) error { return b.checkErr }
 
@@ -141,7 +149,11 @@ func bench(t *testing.T, m, here machine.Machine, info plan.Info) (Options, *pro
 		"etc/machine-id": "0123\n", "etc/ssh/ssh_host_rsa_key": "secret", "usr/sbin/grub-install": "", "usr/bin/ssh-keygen": "",
 		"boot/efi/EFI/debian/shimx64.efi": "shim", "boot/efi/EFI/debian/grubx64.efi": "grub",
 	}}
-	return Options{Plan: p, Backup: b, System: run, Root: dir, TargetRoot: filepath.Join(dir, "target"), Journal: filepath.Join(dir, "run/journal")}, run, b
+	keys := map[string]Key{}
+	for _, c := range Crypts(p) {
+		keys[c.Name] = Key{Bytes: []byte("hunter2")}
+	}
+	return Options{Plan: p, Keys: keys, Backup: b, System: run, Root: dir, TargetRoot: filepath.Join(dir, "target"), Journal: filepath.Join(dir, "run/journal")}, run, b
 }
 
 // commands are the recorded ones, with the temporary directory named DIR.

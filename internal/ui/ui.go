@@ -177,3 +177,22 @@ func (p *Printer) Ask(question string) (string, error) {
 	}
 	return strings.TrimSpace(s), nil
 }
+
+// AskSecret is Ask for a pass phrase: it is not shown, and all that was typed
+// before the newline counts.
+func (p *Printer) AskSecret(question string) ([]byte, error) {
+	f, ok := p.In.(*os.File)
+	if p.JSON || !p.Asking || !ok {
+		return nil, fail.Hint(fail.New(fail.Refused, "cannot ask %q: standard input is not a terminal", question), "use a key file")
+	}
+	p.mu.Lock()
+	p.clear()
+	fmt.Fprint(p.Out, question+" ")
+	p.mu.Unlock()
+	b, err := term.ReadPassword(int(f.Fd()))
+	fmt.Fprintln(p.Out)
+	if err != nil {
+		return nil, fail.New(fail.Refused, "no answer to %q: %w", question, err)
+	}
+	return b, nil
+}
