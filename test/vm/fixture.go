@@ -37,6 +37,7 @@ var recipes = map[string]recipe{
 	"uefi-btrfs":    {qemu.UEFI, []int64{4 << 30}},
 	"uefi-lvm-thin": {qemu.UEFI, []int64{5 << 30, 2 << 30}},
 	"uefi-raid-lvm": {qemu.UEFI, []int64{4608 << 20, 4608 << 20}},
+	"uefi-luks-lvm": {qemu.UEFI, []int64{4 << 30}},
 }
 
 // serial is what the serial numbers of the fixtures' disks begin with.

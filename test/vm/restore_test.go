@@ -25,6 +25,7 @@ type scenario struct {
 	control bool // then damage the restored machine, and see that the comparison notices
 	byHands bool // then one file system by hand, and a clone: see byHand
 	alone   bool // then boot with each of the disks alone
+	vault   bool // /dev/vda3 is encrypted; its key is on a stick beside the medium
 }
 
 func TestRestoreUEFILVMFromDisc(t *testing.T) { scenario{fixture: "uefi-lvm", again: true}.run(t) }
@@ -36,6 +37,9 @@ func TestGridThinAndMirroredLVM(t *testing.T) {
 }
 func TestRestoreUEFIRAIDFromDisc(t *testing.T) {
 	scenario{fixture: "uefi-raid-lvm", alone: true}.run(t)
+}
+func TestRestoreUEFILUKSFromDisc(t *testing.T) {
+	scenario{fixture: "uefi-luks-lvm", vault: true}.run(t)
 }
 func TestRestoreUEFIBtrfsFromStick(t *testing.T) { scenario{fixture: "uefi-btrfs", usb: true}.run(t) }
 
@@ -154,6 +158,10 @@ func (s scenario) run(t *testing.T) {
 	s.finishRestore(ctx, t, vm)
 	lap("restored from the medium")
 	vm = s.check(ctx, t, f, disks, vars, filepath.Join(dir, "restored.log"), original, lap)
+	if s.vault {
+		sameVault(ctx, t, vm, f, dir)
+		lap("compared the LUKS header")
+	}
 	if s.control {
 		noticesDamage(ctx, t, vm, f.Key, original)
 		lap("looked for damage made on purpose")
@@ -321,7 +329,14 @@ func (s scenario) backUp(ctx context.Context, t *testing.T, f *Fixture, mkcdrec,
 		}
 		return string(out)
 	}
-	ssh("mkdir -p /var/tmp/rehearsal/out && cat >/var/tmp/rehearsal/answers.toml", answers(f.disks(dir, "restored", replaced, 1)))
+	given, flags := answers(f.disks(dir, "restored", replaced, 1)), ""
+	if s.vault {
+		given, flags = answersVault, " --luks-headers"
+		if err := os.WriteFile(filepath.Join(dir, vaultHeader), []byte(ssh(dumpVault, "")), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ssh("mkdir -p /var/tmp/rehearsal/out && cat >/var/tmp/rehearsal/answers.toml", given)
 	// An emulated processor compresses slowly; how well is not the point here.
 	ssh("cat >/var/tmp/rehearsal/config.toml", "level = 1\n")
 	// A saved machine wakes with the clock of its sleep.
@@ -330,7 +345,7 @@ func (s scenario) backUp(ctx context.Context, t *testing.T, f *Fixture, mkcdrec,
 		t.Fatal(err)
 	}
 	lap("the fixture runs")
-	t.Logf("backup says:\n%s", ssh("cd /var/tmp/rehearsal && ./mkcdrec --config config.toml backup --out out --answers answers.toml 2>&1", ""))
+	t.Logf("backup says:\n%s", ssh("cd /var/tmp/rehearsal && ./mkcdrec --config config.toml backup --out out --answers answers.toml"+flags+" 2>&1", ""))
 	lap("backed up inside the fixture")
 	name := strings.TrimSpace(ssh("ls /var/tmp/rehearsal/out/*.iso", ""))
 	if err := vm.CopyOut(ctx, f.Key, name, iso); err != nil {
@@ -371,6 +386,9 @@ func (s scenario) bootMedium(ctx context.Context, t *testing.T, f *Fixture, disk
 	} else {
 		c.CDROMs = []string{iso}
 		c.BootOrder = []string{"cd0", "disk0"}
+	}
+	if s.vault {
+		c.Disks = append(c.Disks, qemu.Disk{Path: keyStick(t), Format: "raw", Bus: qemu.USB, Serial: "KEYS"})
 	}
 	vm, err := qemu.Start(ctx, c)
 	if err != nil {

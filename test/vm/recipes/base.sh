@@ -18,6 +18,7 @@ mkdir -p "$out"
 packages=linux-image-amd64,systemd-sysv,udev,dbus,openssh-server,lvm2,mdadm,btrfs-progs,xfsprogs,dosfstools,e2fsprogs
 packages+=,grub-pc-bin,grub-efi-amd64-bin,grub2-common,grub-efi-amd64-signed,shim-signed,efibootmgr,mtools
 packages+=,gdisk,fdisk,parted,iproute2,iputils-ping,ifupdown,isc-dhcp-client,acl,attr,libcap2-bin
+packages+=,cryptsetup,cryptsetup-initramfs
 packages+=,initramfs-tools,zstd,cpio,kmod,less,nano,rsync,curl,procps,bzip2,xz-utils,ca-certificates
 
 # The sources of this machine, whichever of apt's two formats they are in.
