@@ -31,7 +31,7 @@ type Crypt struct {
 // KDF is a key derivation function with its cost.
 type KDF struct {
 	Kind       string `json:"kind"`                 // pbkdf2, argon2i, argon2id
-	Hash       string `json:"hash,omitempty"`       // pbkdf2
+	Hash       string `json:"hash,omitempty"`       // of pbkdf2; with argon2 that of the key slot's splitter
 	Iterations int    `json:"iterations,omitempty"` // pbkdf2: iterations; argon2: time cost
 	Memory     int    `json:"memory,omitempty"`     // KiB, argon2
 	Threads    int    `json:"threads,omitempty"`    // argon2
