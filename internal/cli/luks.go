@@ -18,7 +18,9 @@ func (j *job) luks(ctx context.Context) error {
 	if len(j.f.only) > 0 || len(j.m.Crypts) == 0 {
 		return nil
 	}
-	if !j.f.luksHeaders && !j.settings.LUKSHeaders {
+	copied := j.f.luksHeaders || j.settings.LUKSHeaders
+	j.ui.Event("luks", map[string]any{"devices": j.m.Crypts, "headers_copied": copied})
+	if !copied {
 		for _, text := range backup.NewKeys(j.m) {
 			j.ui.Say("    note: %s; --luks-headers puts a copy of the header into the backup", text)
 		}

@@ -170,24 +170,29 @@ func (x *executor) restoreHeader(ctx context.Context, c machine.Crypt, dev strin
 	return x.withFile(data, func(file string) error { return cryptsetup.RestoreHeader(ctx, x.System, dev, file) })
 }
 
-// affordable is the recorded key derivation, with no more memory than a
-// machine that starts from this disk can give: the rescue system lies in
-// memory, so half of what there is.
+// affordable is the recorded key derivation, with no more memory than there is
+// here now, and half of all of it: the machine that starts from this disk has
+// its initramfs in memory, too.
 func (x *executor) affordable(c machine.Crypt) machine.KDF {
 	k := c.KDF
 	b, err := os.ReadFile(filepath.Join(x.Root, "/proc/meminfo"))
-	if err != nil || k.Memory == 0 {
+	if err != nil {
 		return k
 	}
+	limit := k.Memory // KiB, as in meminfo
 	for line := range strings.Lines(string(b)) {
-		f := strings.Fields(line)
-		if len(f) < 2 || f[0] != "MemTotal:" {
-			continue
+		f := append(strings.Fields(line), "", "")
+		switch n, err := strconv.Atoi(f[1]); {
+		case err != nil:
+		case f[0] == "MemTotal:":
+			limit = min(limit, n/2)
+		case f[0] == "MemAvailable:":
+			limit = min(limit, n/4*3)
 		}
-		if half, err := strconv.Atoi(f[1]); err == nil && half/2 < k.Memory {
-			x.warn("the key of %s is derived with %d KiB of memory, recorded %d: this machine has no more; see luksConvertKey in cryptsetup(8)", c.Name, half/2, k.Memory)
-			k.Memory = half / 2
-		}
+	}
+	if limit < k.Memory {
+		x.warn("the key of %s is derived with %d KiB of memory, recorded %d: there is no more here; see luksConvertKey in cryptsetup(8)", c.Name, limit, k.Memory)
+		k.Memory = limit
 	}
 	return k
 }

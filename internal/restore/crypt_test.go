@@ -196,7 +196,7 @@ func TestNewHeader(t *testing.T) {
 	o, run, b := bench(t, m, m, plan.Info{})
 	b.files["etc/crypttab"] = "vda3_crypt UUID=x /etc/keys/root.key luks\nother UUID=y none luks\n"
 	b.files["etc/keys/root.key"] = "key"
-	if err := os.WriteFile(filepath.Join(o.Root, "proc/meminfo"), []byte("MemTotal: 1048576 kB\n"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(o.Root, "proc/meminfo"), []byte("MemTotal: 1048576 kB\nMemFree: 1 kB\nMemAvailable: 900000 kB\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	run.Answers = map[string]system.Answer{"cryptsetup open --batch-mode --test-passphrase*": {ExitCode: 2}}
@@ -263,5 +263,17 @@ func TestKeyFromFile(t *testing.T) {
 		if key, err := KeyFromFile(t.Context(), o, machinetest.LUKSLVM().Crypts[0], file); err != nil || string(key.Bytes) != want {
 			t.Errorf("new %q: %q, %v", text, key.Bytes, err)
 		}
+	}
+}
+
+// A key file on another device: that is mounted read-only, and not left mounted.
+func TestKeyOnAnotherDevice(t *testing.T) {
+	run := &system.Recorder{}
+	if _, err := ReadKey(t.Context(), run, "/luks.key:LABEL=KEYS"); fail.KindOf(err) != fail.Failed || err == nil {
+		t.Errorf("a key file that is not there: %v", err)
+	}
+	got := run.Commands()
+	if len(got) != 3 || !strings.HasPrefix(got[1], "mount -t auto -o ro LABEL=KEYS /") || !strings.HasPrefix(got[2], "umount /") {
+		t.Errorf("ran %q", got)
 	}
 }
