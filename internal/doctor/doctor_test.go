@@ -69,6 +69,18 @@ func TestOwnFirmwareIsNeeded(t *testing.T) {
 	}
 }
 
+// What makes an encrypted device again is needed where there is one.
+func TestLUKSNeedsCryptsetup(t *testing.T) {
+	for name, want := range map[string]bool{"luks-lvm": true, "uefi-lvm": false} {
+		got := slices.ContainsFunc(Run(t.Context(), Options{Runner: &system.Recorder{}, Root: t.TempDir(), Machine: machinetest.Get(name)}), func(c Check) bool {
+			return c.Name == "tools for LUKS" && c.Needed && c.Status == NotFound && slices.Contains(c.Packages, "cryptsetup-bin")
+		})
+		if got != want {
+			t.Errorf("%s: cryptsetup is asked for: %v", name, got)
+		}
+	}
+}
+
 // A machine whose root is on no disk cannot be backed up, and doctor says so first.
 func TestRootOnNoDiskIsMissing(t *testing.T) {
 	for _, onDisk := range []bool{true, false} {

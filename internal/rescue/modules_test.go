@@ -70,11 +70,12 @@ func TestUsedModules(t *testing.T) {
 	for dev, alias := range map[string]string{"pci/devices/1": "pci:v00008086d00001533sv0sd0bc02sc00i00", "pci/devices/2": "pci:v00001AF4d1sv0sd0bc01sc06i01", "virtio/devices/0": "virtio:d00000002v00001AF4", "dmi/devices/id": "dmi:bvnX:svnA/B:pn"} {
 		write(t, root, "/sys/bus/"+dev+"/modalias", alias+"\n")
 	}
-	got, err := m.usedModules(machine.Machine{FileSystems: []machine.FileSystem{{Kind: "xfs"}}, VolumeGroups: []machine.VolumeGroup{{Name: "vg"}}, Arrays: []machine.Array{{}}})
+	got, err := m.usedModules(machine.Machine{FileSystems: []machine.FileSystem{{Kind: "xfs"}}, VolumeGroups: []machine.VolumeGroup{{Name: "vg"}},
+		Crypts: []machine.Crypt{{Cipher: "serpent-cbc-essiv:sha256"}}, Arrays: []machine.Array{{}}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"tun", "c_x", "igb", "ahci", "virtio_blk", "slash", "xfs", "dm-mod", "raid1", "raid456"} {
+	for _, want := range []string{"tun", "c_x", "igb", "ahci", "virtio_blk", "slash", "xfs", "dm-mod", "raid1", "raid456", "dm-crypt", "serpent", "cbc", "essiv", "sha256-generic"} {
 		if !slices.Contains(got, want) {
 			t.Errorf("%s is not used: %v", want, got)
 		}

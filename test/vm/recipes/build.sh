@@ -264,7 +264,7 @@ uefi_luks_lvm() {
 	echo 'KEYFILE_PATTERN=/etc/keys/*.key' >>/target/etc/cryptsetup-initramfs/conf-hook
 	# All drivers would take a quarter of an hour of emulation.
 	printf 'MODULES=list\nUMASK=0077\n' >/target/etc/initramfs-tools/conf.d/small
-	printf '%s\n' virtio_pci virtio_blk ext4 dm_mod dm_crypt >>/target/etc/initramfs-tools/modules
+	printf '%s\n' virtio_pci virtio_blk ext4 dm_mod dm_crypt xts ecb aesni_intel sha256_generic algif_skcipher >>/target/etc/initramfs-tools/modules
 	cat >/target/etc/fstab <<-END
 		# file system, mount point, type, options, dump, pass
 		/dev/mapper/vg0-root / ext4 errors=remount-ro 0 1
