@@ -40,9 +40,9 @@ type Manifest struct {
 	// ReadFrom says of each file system from where it was read. Backups of
 	// earlier versions do not say, and were read live.
 	ReadFrom []Source  `json:"read_from,omitempty"`
-	Volumes  []Volume  `json:"volumes"`           // in order
-	Cat      FileInfo  `json:"catalogue"`         //
-	Layout   *FileInfo `json:"layout,omitempty"`  // nil: recorded without a layout
+	Volumes  []Volume  `json:"volumes"`          // in order
+	Cat      FileInfo  `json:"catalogue"`        //
+	Layout   *FileInfo `json:"layout,omitempty"` // nil: recorded without a layout
 	// Headers are copies of LUKS headers, where they were asked for.
 	Headers  []FileInfo `json:"luks_headers,omitempty"`
 	Counts   Counts     `json:"counts"`            //
