@@ -13,7 +13,7 @@ import (
 
 // answersVault name the disk, since there is a stick beside it, and the pass
 // phrase of the encrypted device in a file on that stick.
-const answersVault = `disks = ["serial:` + replaced + `"]
+const answersVault = `disks = ["serial:` + replaced + `1"]
 machine = "same"
 then = "poweroff"
 luks_key = "/luks.key:LABEL=KEYS"
