@@ -106,7 +106,7 @@ func (a *app) runRestore(cmd *cobra.Command, args []string, f restoreFlags) erro
 	if err != nil {
 		return err
 	}
-	src, err := openRecovery(ctx, args, ans.Backup, f.plan)
+	src, err := a.openRecovery(ctx, args, ans.Backup, f.plan)
 	if err != nil {
 		return err
 	}
@@ -150,7 +150,7 @@ type recovery struct {
 
 // openRecovery opens the backup of a restore. Outside of the rescue system
 // only its plan can be had.
-func openRecovery(ctx context.Context, args []string, id string, planOnly bool) (*recovery, error) {
+func (a *app) openRecovery(ctx context.Context, args []string, id string, planOnly bool) (*recovery, error) {
 	if err := needRoot("restore"); err != nil {
 		return nil, err
 	}
@@ -158,6 +158,9 @@ func openRecovery(ctx context.Context, args []string, id string, planOnly bool) 
 	if !r.inRescue && !planOnly {
 		return nil, fail.Hint(fail.New(fail.Refused, "this is not the rescue system: restoring here would overwrite what the machine that is running stands on"),
 			"boot the medium; --plan shows the plan here; single files come back by: mkcdrec extract")
+	}
+	if r.inRescue && !a.awaitMedium(ctx, mediumMounted, mediumPatience) {
+		a.ui.Warn("the medium has not appeared: the disk that it is cannot be told from others")
 	}
 	where, err := restoreSource(args)
 	if err != nil {

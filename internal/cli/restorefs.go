@@ -74,7 +74,7 @@ func (a *app) runRestoreFS(cmd *cobra.Command, args []string, f restoreFSFlags) 
 	if err != nil {
 		return err
 	}
-	src, err := openRecovery(ctx, args[min(len(args), 1):], ans.Backup, f.plan)
+	src, err := a.openRecovery(ctx, args[min(len(args), 1):], ans.Backup, f.plan)
 	if err != nil {
 		return err
 	}
