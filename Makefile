@@ -77,7 +77,7 @@ VM_TEST := MKCDREC_BINARY=$(abspath bin/mkcdrec) $(GO) test -v -parallel 2
 vm: build ## whole machines: backed up, disk replaced, restored from the medium, booted, compared
 	MKCDREC_VM=1 $(VM_TEST) -run 'TestRestore|TestListing' -timeout 60m ./test/vm
 
-vm-grid: build ## the same, and a look at each machine that the scenarios begin with
+vm-grid: build ## the same, further scenarios, and a look at each machine that they begin with
 	MKCDREC_VM=1 $(VM_TEST) -timeout 150m ./test/vm
 
 bench: build ## speed, with other programs in the same run

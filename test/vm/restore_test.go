@@ -28,6 +28,7 @@ type scenario struct {
 	vault   bool // /dev/vda3 is encrypted; its key is on a stick beside the medium
 }
 
+// The scenarios of `make vm` begin with TestRestore; further ones with TestGrid.
 func TestRestoreUEFILVMFromDisc(t *testing.T) { scenario{fixture: "uefi-lvm", again: true}.run(t) }
 func TestRestoreBIOSLogicalFromDisc(t *testing.T) {
 	scenario{fixture: "bios-mbr", control: true, byHands: true}.run(t)
@@ -38,7 +39,7 @@ func TestGridThinAndMirroredLVM(t *testing.T) {
 func TestRestoreUEFIRAIDFromDisc(t *testing.T) {
 	scenario{fixture: "uefi-raid-lvm", alone: true}.run(t)
 }
-func TestRestoreUEFILUKSFromDisc(t *testing.T) {
+func TestGridUEFILUKSFromDisc(t *testing.T) {
 	scenario{fixture: "uefi-luks-lvm", vault: true}.run(t)
 }
 func TestRestoreUEFIBtrfsFromStick(t *testing.T) { scenario{fixture: "uefi-btrfs", usb: true}.run(t) }
