@@ -142,6 +142,17 @@ func named(t *testing.T, checks []Check, name string) Check {
 
 // What makes a file system again has its line in rescue's table, and its
 // package from there.
+func TestArraysNeedMdadm(t *testing.T) {
+	e := &environment{Options: Options{Root: t.TempDir(), Machine: machinetest.RAID1LVM()}}
+	i := slices.IndexFunc(fileSystems(t.Context(), e), func(c Check) bool { return c.Name == "tools for RAID" })
+	if i < 0 {
+		t.Fatal("no check")
+	}
+	if c := fileSystems(t.Context(), e)[i]; c.Status != NotFound || !c.Needed || !slices.Contains(c.Packages, "mdadm") {
+		t.Errorf("%+v", c)
+	}
+}
+
 func TestMakersAreInTheTable(t *testing.T) {
 	table := rescue.Table()
 	for kind, names := range makers {

@@ -158,6 +158,58 @@ func TestGuards(t *testing.T) {
 	}
 }
 
+// Two new disks for the two of a mirror: which is which does not matter. With
+// one more, or of another size, it does.
+func TestAlikeDisksForAlikeDisks(t *testing.T) {
+	m := machinetest.RAID1LVM()
+	disk := func(name string, size machine.Bytes) machine.Disk {
+		return machine.Disk{Name: name, Size: size, Serial: name, Rotational: true, LogicalSector: 512}
+	}
+	size := m.Disks[0].Size
+	fitted, choices, err := Onto(m, blank(disk("vdb", size), disk("vdc", size)), Wishes{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if fitted.Disks[0].Name != "vdb" || fitted.Disks[1].Name != "vdc" || !strings.Contains(fmt.Sprint(choices), "one of the 2 disks") {
+		t.Errorf("%s, %s: %v", fitted.Disks[0].Name, fitted.Disks[1].Name, choices)
+	}
+	if fitted.Arrays[0].Offset != m.Arrays[0].Offset || fitted.Arrays[0].Size != m.Arrays[0].Size {
+		t.Errorf("the array changed on disks of the same size: %+v", fitted.Arrays[0])
+	}
+	for name, here := range map[string]machine.Machine{
+		"one more":      blank(disk("vdb", size), disk("vdc", size), disk("vdd", size)),
+		"another size":  blank(disk("vdb", 2*size), disk("vdc", 2*size)),
+		"not both same": blank(disk("vdb", 2*size), disk("vdc", 3*size)),
+	} {
+		if _, _, err := Onto(m, here, Wishes{}); fail.KindOf(err) != fail.Refused {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// Where the data begins went by the size of the members.
+func TestOffsetOfAnArrayOnOtherDisks(t *testing.T) {
+	m := machinetest.RAID1LVM()
+	for i := range m.Arrays {
+		m.Arrays[i].Offset = mib
+		m.Arrays[i].Component -= 8 * mib
+		m.Arrays[i].Size -= 8 * mib
+	}
+	m.Arrays[2].Component, m.Arrays[2].Size = machinetest.RAID1LVM().Arrays[2].Component, machinetest.RAID1LVM().Arrays[2].Size
+	here := blank(m.Disks[0], m.Disks[1])
+	for i := range here.Disks {
+		here.Disks[i].Size *= 2
+		here.Disks[i].Table = nil
+	}
+	fitted, _, err := Onto(m, here, Wishes{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if fitted.Arrays[0].Offset != mib || fitted.Arrays[2].Offset != 0 || fitted.Arrays[2].Size <= m.Arrays[2].Size {
+		t.Errorf("offsets %d and %d, size %d", fitted.Arrays[0].Offset, fitted.Arrays[2].Offset, fitted.Arrays[2].Size)
+	}
+}
+
 func TestRecordedDataDiskIsLeftAlone(t *testing.T) {
 	m := machinetest.UEFIPlain()
 	m.Disks = append(m.Disks, machine.Disk{Name: "vdz", Size: m.Disks[0].Size, Serial: "DATA", LogicalSector: 512, Signatures: []string{"ext4"}})

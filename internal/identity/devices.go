@@ -56,6 +56,25 @@ func Rename(name string, renames map[string]string) (string, bool) {
 
 func digit(c byte) bool { return c >= '0' && c <= '9' }
 
+// NamesArray says whether an mdadm.conf(5) names the array of a UUID, which may
+// have its groups in any form.
+func NamesArray(conf []byte, uuid string) bool {
+	digits := func(s string) string {
+		return strings.ToLower(strings.NewReplacer("-", "", ":", "", ".", "").Replace(s))
+	}
+	for line := range strings.Lines(string(conf)) {
+		for word := range strings.FieldsSeq(line) {
+			if strings.HasPrefix(word, "#") {
+				break
+			}
+			if key, value, ok := strings.Cut(word, "="); ok && strings.EqualFold(key, "uuid") && digits(value) == digits(uuid) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // Pinned lists device names in a file that are bound to the old hardware
 // (/dev/disk/by-id, by-path) and cannot be rewritten with certainty.
 func Pinned(content []byte) []string {

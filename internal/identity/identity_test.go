@@ -77,3 +77,14 @@ func TestOwnAddresses(t *testing.T) {
 		}
 	}
 }
+
+func TestNamesArray(t *testing.T) {
+	conf := []byte("HOMEHOST <system>\nARRAY /dev/md/a metadata=1.2 UUID=88888888:aaaaaaaa:bbbbbbbb:0000000A\n# ARRAY UUID=1:2:3:4\nARRAY /dev/md1 uuid=99999999-aaaa-bbbb-cccc-dddddddddddd\n")
+	for uuid, want := range map[string]bool{
+		"88888888:aaaaaaaa:bbbbbbbb:0000000a": true, "99999999:aaaabbbb:ccccdddd:dddddddd": true, "1:2:3:4": false, "88888888:aaaaaaaa:bbbbbbbb:0000000b": false,
+	} {
+		if NamesArray(conf, uuid) != want {
+			t.Errorf("%s: not %v", uuid, want)
+		}
+	}
+}

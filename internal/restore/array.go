@@ -6,10 +6,12 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/mkcdrec/mkcdrec/internal/fail"
+	"github.com/mkcdrec/mkcdrec/internal/identity"
 	"github.com/mkcdrec/mkcdrec/internal/machine"
 	"github.com/mkcdrec/mkcdrec/internal/plan"
 	"github.com/mkcdrec/mkcdrec/internal/tool/mdadm"
@@ -36,6 +38,30 @@ func (x *executor) findArrays(ctx context.Context) {
 			if strings.EqualFold(a.UUID, e.UUID) {
 				x.arrays[a.Name] = name
 			}
+		}
+	}
+}
+
+// arrayFiles are the places of mdadm.conf(5).
+var arrayFiles = []string{"etc/mdadm/mdadm.conf", "etc/mdadm.conf"}
+
+// otherHome warns of arrays that start under another name when the clone has
+// another host name than their superblocks, and no file names them.
+func (x *executor) otherHome(hostname string) {
+	if hostname == "" || len(x.m.Arrays) == 0 {
+		return
+	}
+	var conf []byte
+	_ = x.inRoot(func(r *os.Root) error {
+		for _, name := range arrayFiles {
+			b, _ := r.ReadFile(name) // one that is not there names none
+			conf = append(conf, b...)
+		}
+		return nil
+	})
+	for _, a := range x.m.Arrays {
+		if home, _, ok := strings.Cut(a.Label, ":"); ok && home != hostname && !identity.NamesArray(conf, a.UUID) {
+			x.warn("array %s belongs to host %s by its superblock and is not in mdadm.conf: the clone may give it another name than %s", a.Name, home, a.Path)
 		}
 	}
 }
@@ -102,6 +128,10 @@ func (x *executor) makeArray(ctx context.Context, s plan.Step) error {
 		return err
 	}
 	x.arrays[s.Array.Name] = name
+	const note = "arrays come into sync by themselves, also after the next start: see /proc/mdstat"
+	if s.Array.Redundant() > 0 && !slices.Contains(x.report.Changes, note) {
+		x.change("", note)
+	}
 	for i, m := range s.Array.Members {
 		if m.WriteMostly && m.Slot >= 0 {
 			if err := mdadm.SetWriteMostly(filepath.Join(x.Root, "/sys"), name, filepath.Base(devices[i])); err != nil {

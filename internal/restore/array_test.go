@@ -327,3 +327,32 @@ func TestBootEntryForEachMember(t *testing.T) {
 		t.Errorf("entries %q", entries)
 	}
 }
+
+// mdadm.conf may name disks; the initramfs has a copy of it.
+func TestDisksInMdadmConf(t *testing.T) {
+	m := machinetest.RAID1LVM()
+	here := machinetest.RAID1LVM()
+	here.Arrays, here.VolumeGroups, here.FileSystems, here.Mounts, here.Swaps = nil, nil, nil, nil, nil
+	for i, name := range []string{"vda", "vdb"} {
+		here.Disks[i].Name, here.Disks[i].Path, here.Disks[i].Table = name, "/dev/"+name, nil
+	}
+	m.Kernel = "6.1"
+	o, run, b := bench(t, m, here, plan.Info{Clone: &plan.CloneWishes{Hostname: "web2"}})
+	b.files["etc/mdadm/mdadm.conf"] = "DEVICE /dev/sda* /dev/sda3\nARRAY /dev/md/boot UUID=88888888:aaaaaaaa:bbbbbbbb:00000001\n"
+	b.files["boot/initrd.img-6.1"], b.files["usr/bin/lsinitramfs"], b.files["usr/sbin/update-initramfs"] = "", "", ""
+	rep, err := Run(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(filepath.Join(o.TargetRoot, "etc/mdadm/mdadm.conf"))
+	if err != nil || !strings.Contains(string(got), "/dev/vda3\n") {
+		t.Errorf("%q, %v", got, err)
+	}
+	if !slices.ContainsFunc(run.Commands(), func(c string) bool { return strings.Contains(c, "update-initramfs") }) {
+		t.Errorf("the initramfs still has the old file: %q", run.Commands())
+	}
+	warned := strings.Join(rep.Warnings, "\n")
+	if strings.Contains(warned, "array md1 ") || !strings.Contains(warned, "array md2 belongs to host mirrored") {
+		t.Errorf("warnings: %s", warned)
+	}
+}

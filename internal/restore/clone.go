@@ -35,6 +35,7 @@ func (x *executor) clone(ctx context.Context, w plan.CloneWishes) error {
 		return err
 	}
 	x.sharedSecrets()
+	x.otherHome(w.Hostname)
 	return x.network(address)
 }
 

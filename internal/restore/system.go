@@ -162,7 +162,8 @@ func (x *executor) initramfs(ctx context.Context) error {
 		return nil
 	}
 	need := x.needed(kernel)
-	if len(need) == 0 {
+	copied := x.copiedChanges()
+	if len(need) == 0 && len(copied) == 0 {
 		return nil
 	}
 	maker, ok := x.maker()
@@ -184,7 +185,7 @@ func (x *executor) initramfs(ctx context.Context) error {
 			missing = append(missing, m)
 		}
 	}
-	if len(missing) == 0 {
+	if len(missing) == 0 && len(copied) == 0 {
 		return nil
 	}
 	if err := initramfs.Rebuild(ctx, x.System, x.TargetRoot, maker, kernel, "/"+image); err != nil {
@@ -200,8 +201,24 @@ func (x *executor) initramfs(ctx context.Context) error {
 		}
 	}
 	x.changed["boot"], x.changed["var/lib/initramfs-tools/"], x.changed["var/log/"] = true, true, true
-	x.change(image, "%s rebuilt: it lacked %s, which this machine's disk needs", image, strings.Join(missing, ", "))
+	if len(missing) > 0 {
+		x.change(image, "%s rebuilt: it lacked %s, which this machine's disk needs", image, strings.Join(missing, ", "))
+	} else {
+		x.change(image, "%s rebuilt: it has a copy of %s, which was changed", image, strings.Join(copied, ", "))
+	}
 	return nil
+}
+
+// copiedChanges are the changed files of which an initramfs has a copy, and
+// without which the root file system may not be found.
+func (x *executor) copiedChanges() []string {
+	var out []string
+	for _, name := range arrayFiles {
+		if x.changed[name] {
+			out = append(out, "/"+name)
+		}
+	}
+	return out
 }
 
 // image is the path of a kernel's initramfs in the root, or "".
