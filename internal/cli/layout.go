@@ -15,7 +15,7 @@ func (a *app) layoutCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "layout [BACKUP]",
 		Short: "show what is known about this machine, or about the one in a backup",
-		Long: `Shows disks, partitions, volume groups, file systems, mount points, firmware,
+		Long: `Shows disks, partitions, RAID arrays, volume groups, file systems, mount points, firmware,
 boot loader and network as they would be recorded, and what could not be
 understood. It only reads.`,
 		Example: `  mkcdrec layout

@@ -120,8 +120,11 @@ func (in *inspector) array(n *node, s mdadm.State) {
 	}
 	in.consume(s)
 	for i, d := range s.Devices {
-		if d.Is("faulty") || d.Is("replacement") && d.Slot >= 0 {
-			continue // it failed; or it takes a member's place, which is still there
+		if d.Is("faulty") {
+			continue
+		}
+		if d.Is("replacement") {
+			d.Slot = -1 // of a member that is still there: it will be a spare
 		}
 		a.Members = append(a.Members, machine.ArrayMember{On: in.memberNode(d).ref, Slot: d.Slot, WriteMostly: d.Is("write_mostly")})
 		switch {

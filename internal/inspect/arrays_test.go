@@ -127,6 +127,23 @@ func TestArrayOnArrays(t *testing.T) {
 	}
 }
 
+// A replacement that is being written shares its slot with the member that it
+// replaces.
+func TestReplacementIsASpare(t *testing.T) {
+	v := newView(t)
+	v.disks("linux_raid_member", "vdb", "vdc", "vdd")
+	v.array("md1", "raid1-10-esp")
+	v.file("/sys/block/md1/md/dev-vdd/slot", "1")
+	v.file("/sys/block/md1/md/dev-vdd/state", "spare,replacement")
+	v.answer("blkid -p -o export /dev/md1", "TYPE=ext4\n")
+	v.file("/proc/self/mountinfo", "1 0 9:1 / / rw - ext4 /dev/md1 rw\n")
+	m := v.inspect()
+	if err := m.Validate(); err != nil {
+		t.Error(err)
+	}
+	equal(t, "members", m.Array("md1").Members, []machine.ArrayMember{{On: "disk:vdb", Slot: 0}, {On: "disk:vdc", Slot: 1}, {On: "disk:vdd", Slot: -1}})
+}
+
 // What cannot be made again is named once, with what can be done.
 func TestArraysThatCannotBeRecorded(t *testing.T) {
 	tests := map[string]struct {

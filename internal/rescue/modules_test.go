@@ -175,3 +175,19 @@ func TestGenericModulesOfRealKernel(t *testing.T) {
 		t.Errorf("looked at %d modules of %s only", here, kernels[0].Version)
 	}
 }
+
+// "AUTO -all", which would keep udev from starting arrays, keeps the
+// administrator from it, too: mdadm --assemble --scan then finds none.
+func TestArraysStartByHandOnly(t *testing.T) {
+	if conf := made["/etc/mdadm/mdadm.conf"]; strings.Contains(conf, "AUTO") || !strings.Contains(conf, "HOMEHOST <ignore>") {
+		t.Errorf("mdadm.conf: %q", conf)
+	}
+	if !strings.Contains(made["/etc/modprobe.d/mkcdrec.conf"], "start_ro=1") {
+		t.Error("arrays do not start read-only")
+	}
+	for _, r := range udevRules {
+		if strings.Contains(r, "assembly") || strings.Contains(r, "incremental") {
+			t.Errorf("rule %s starts arrays", r)
+		}
+	}
+}

@@ -219,6 +219,22 @@ func TestResumeStartsArrays(t *testing.T) {
 	}
 }
 
+// Arrays go by their UUIDs, wherever they run; what else runs is left alone.
+func TestFindArrays(t *testing.T) {
+	m := machinetest.RAID1LVM()
+	o, run, _ := bench(t, m, m, plan.Info{})
+	run.md.start("md127", &m.Arrays[0])
+	run.md.start("md0", &m.Arrays[2])
+	run.md.file("sys/block/md5/md/level", "raid1") // inactive: nothing is said of it
+	run.md.running["md126"] = "00000000:00000000:00000000:00000000"
+	run.md.file("sys/block/md126/md/level", "raid1")
+	x := newExecutor(o)
+	x.findArrays(t.Context())
+	if len(x.arrays) != 2 || x.arrays["md0"] != "md127" || x.arrays["md2"] != "md0" {
+		t.Errorf("%v", x.arrays)
+	}
+}
+
 // An array that was made, and whose step was not written down as done, is made
 // once more.
 func TestArrayIsMadeAgain(t *testing.T) {

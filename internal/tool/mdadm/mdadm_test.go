@@ -144,6 +144,18 @@ func TestCreate(t *testing.T) {
 			t.Errorf("got  %s\nwant %s", got, want)
 		}
 	}
+	// md does not start a raid6 without parity in sync and with a member missing.
+	six := machine.Array{Level: "raid6", Metadata: "0.90", Slots: 4, UUID: uuid, Members: on(0, 1, 3)}
+	for want, members := range map[string][]machine.ArrayMember{
+		"mdadm --create /dev/md0 --run --level=raid6 ":         on(0, 1, 3),
+		"mdadm --create /dev/md0 --run --force --level=raid6 ": on(0, 1),
+	} {
+		r := &system.Recorder{}
+		six.Members = members
+		if err := Create(t.Context(), r, six, "/dev/md0", []string{"/dev/a", "/dev/b", "/dev/c"}[:len(members)]); err != nil || !strings.HasPrefix(r.Commands()[0], want) {
+			t.Errorf("%v, %q, want %s", err, r.Commands(), want)
+		}
+	}
 	if err := Create(t.Context(), &system.Recorder{}, machine.Array{Members: on(0)}, "/dev/md0", nil); err == nil {
 		t.Error("an array without devices was made")
 	}
