@@ -372,3 +372,53 @@ func TestDisksInMdadmConf(t *testing.T) {
 		t.Errorf("warnings: %s", warned)
 	}
 }
+
+// The power is cut behind each command: no array runs at the second start, and
+// of the journals only the one on the target is left. Or the restore alone
+// ended, and the arrays run. Either way the second start comes to the end.
+func TestArraysResumeAfterEveryCommand(t *testing.T) {
+	m := machinetest.RAID1LVM()
+	o, run, _ := bench(t, m, m, plan.Info{})
+	if _, err := Run(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	all, tookOver := run.count, 0
+	for stop := 1; stop < all; stop++ {
+		for _, cut := range []bool{true, false} {
+			if !cut && stop%5 != 0 {
+				continue // TestResumeAfterEveryCommand has that for all
+			}
+			o, run, _ := bench(t, m, m, plan.Info{})
+			ctx, cancel := context.WithCancel(t.Context())
+			run.stopAt, run.stop = stop, cancel
+			if _, err := Run(ctx, o); fail.KindOf(err) != fail.Interrupted {
+				t.Fatalf("stopped behind command %d: %v", stop, err)
+			}
+			cancel()
+			run.stopAt = 0
+			first := run.Commands()
+			if cut {
+				run.md.reboot()
+				_ = os.Remove(o.Journal)
+			}
+			rep, err := Run(t.Context(), o)
+			if err != nil {
+				t.Fatalf("second start after command %d (power cut %v, %s): %v", stop, cut, first[len(first)-1], err)
+			}
+			if rep.Steps+rep.Resumed != len(o.Plan.Steps) || len(run.md.running) != len(m.Arrays) {
+				t.Errorf("second start after command %d: %d steps and %d from before, of %d; %d arrays", stop, rep.Steps, rep.Resumed, len(o.Plan.Steps), len(run.md.running))
+			}
+			if cut && rep.Resumed > 0 {
+				tookOver++
+			}
+			second := run.Commands()[len(first):]
+			made := func(c string) bool { return strings.HasPrefix(c, "mdadm --create /dev/md2 ") }
+			if i := slices.IndexFunc(first, made); !cut && i >= 0 && i < len(first)-4 && slices.ContainsFunc(second, made) {
+				t.Errorf("stopped behind command %d: the array was made twice", stop)
+			}
+		}
+	}
+	if tookOver == 0 {
+		t.Error("no start went on by the journal on the target")
+	}
+}
