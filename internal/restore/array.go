@@ -110,9 +110,13 @@ func (x *executor) makeArray(ctx context.Context, s plan.Step) error {
 	if err != nil {
 		return err
 	}
-	for _, dev := range devices {
+	names := make([]string, len(devices)) // of the kernel
+	for i, dev := range devices {
+		if names[i], err = x.kernelName(s.Array.Members[i].On); err != nil {
+			return err
+		}
 		// The array itself, when this is done once more; or half an older one.
-		if err := x.free(ctx, strings.TrimPrefix(dev, "/dev/")); err != nil {
+		if err := x.free(ctx, names[i]); err != nil {
 			return err
 		}
 		// Where a new partition begins an older array's member may have begun.
@@ -134,7 +138,7 @@ func (x *executor) makeArray(ctx context.Context, s plan.Step) error {
 	}
 	for i, m := range s.Array.Members {
 		if m.WriteMostly && m.Slot >= 0 {
-			if err := mdadm.SetWriteMostly(filepath.Join(x.Root, "/sys"), name, filepath.Base(devices[i])); err != nil {
+			if err := mdadm.SetWriteMostly(filepath.Join(x.Root, "/sys"), name, names[i]); err != nil {
 				return err
 			}
 		}
