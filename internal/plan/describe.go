@@ -13,7 +13,8 @@ import (
 const width = 80
 
 // Describe writes the plan for people, at most 80 columns wide: what will be
-// erased, why these disks, then every step.
+// erased, each disk as it is and as it will be, why these disks, then every
+// step.
 func Describe(w io.Writer, p Plan) error {
 	var out strings.Builder
 	what := "Restore " + p.Host
@@ -38,6 +39,7 @@ func Describe(w io.Writer, p Plan) error {
 			wrap(&out, "      ", "empty")
 		}
 	}
+	bars(&out, p)
 	if len(p.Choices) > 0 {
 		out.WriteString("\nWhy:\n")
 		for _, c := range p.Choices {

@@ -235,7 +235,7 @@ func erased(here machine.Machine, target machine.Disk) Erased {
 		e.Holds = []string{"unknown: the disk was not seen here"}
 		return e
 	}
-	e.Disk = *d
+	e.Disk, e.Now = *d, segments(here, *d)
 	if d.Table == nil {
 		if s := holds(here, machine.DiskRef(d.Name)); s != "" {
 			e.Holds = append(e.Holds, s)

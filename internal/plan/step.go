@@ -64,6 +64,9 @@ type Erased struct {
 	Device machine.Ref  `json:"device"`
 	Disk   machine.Disk `json:"disk"`  // the device itself, or the (first) disk that it lies on
 	Holds  []string     `json:"holds"` // "part 1: vfat EFI (512 MiB)", "LVM volume group old" ...
+	// Now are the stretches of the disk for a picture; nil for a single
+	// partition or volume, and where the disk was not seen.
+	Now []Segment `json:"now,omitempty"`
 }
 
 // Name is the device's name for people and for the question: vda, vda3, vg0/home.
