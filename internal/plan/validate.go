@@ -19,6 +19,9 @@ func Validate(p Plan) error {
 	if err := validLayout(p.Target); err != nil {
 		return err
 	}
+	if err := validPaths(p.Target); err != nil {
+		return err
+	}
 	if p.Scope == nil && p.Target.MountAt("/") == nil {
 		return fail.New(fail.Refused, "no root file system is recorded")
 	}

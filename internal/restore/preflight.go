@@ -101,8 +101,8 @@ func (x *executor) checkHere(here machine.Machine) error {
 		if d == nil {
 			return fail.New(fail.Refused, "disk %s is not here any more", planned.Name)
 		}
-		if d.Serial != planned.Serial || d.WWN != planned.WWN || d.Size != planned.Size {
-			return fail.New(fail.Refused, "disk %s is not the one that the plan was made for: serial %q, planned %q", d.Name, d.Serial, planned.Serial)
+		if same, why := plan.SameDisk(planned, *d); !same {
+			return fail.New(fail.Refused, "disk %s is not the one that the plan was made for: %s", d.Name, why)
 		}
 		if d.ReadOnly {
 			return fail.New(fail.Refused, "disk %s is read-only", d.Name)
