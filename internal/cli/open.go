@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path"
 	"path/filepath"
@@ -15,6 +16,9 @@ import (
 	"github.com/mkcdrec/mkcdrec/internal/store/dir"
 	"github.com/mkcdrec/mkcdrec/internal/wording"
 )
+
+// errNoSuchBackup says that a place has no backup of the ID that was given.
+var errNoSuchBackup = errors.New("no backup")
 
 // opened is one backup and where it came from.
 type opened struct {
@@ -104,7 +108,7 @@ func choose(ctx context.Context, src store.Source, id string, newest bool) (stri
 	sort.Slice(found, func(i, j int) bool { return found[i].Manifest.ID < found[j].Manifest.ID })
 	switch {
 	case len(found) == 0 && id != "":
-		return "", fail.Hint(fail.New(fail.Failed, "no backup %s in %s", id, src), "see what is there: mkcdrec list")
+		return "", fail.Hint(fail.New(fail.Failed, "%w %s in %s", errNoSuchBackup, id, src), "see what is there: mkcdrec list")
 	case len(found) == 0:
 		return "", fail.Hint(fail.New(fail.Damaged, "no complete backup in %s", src), "a backup without manifest.json was not finished; a medium made by `mkcdrec rescue` holds none")
 	case len(found) > 1 && !newest:

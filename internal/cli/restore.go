@@ -37,6 +37,7 @@ type restoreFlags struct {
 	gateway    string
 	grow       bool
 	keys       []string
+	file       planFileFlags
 }
 
 func (a *app) restoreCommand() *cobra.Command {
@@ -55,9 +56,11 @@ written: the old one, where the backup has a copy of the header (backup
 --luks-headers), and it is tried; else a new one. --luks-key reads it from a
 file, byte by byte; the newline behind a single line of text does not count.
 
-After an interruption start it again: it goes on where it was.`,
+After an interruption start it again: it goes on where it was.
+` + planFileText,
 		Example: `  mkcdrec restore --plan
   mkcdrec restore
+  mkcdrec restore --plan-out /mnt/usb/plan.json    # later: --plan-in
   mkcdrec restore --map vda=nvme0n1
   mount -t nfs nas:/backups /mnt && mkcdrec restore /mnt`,
 		Args: cobra.MaximumNArgs(1),
@@ -73,7 +76,8 @@ func (a *app) cloneCommand() *cobra.Command {
 		Use:   "clone [BACKUP]",
 		Short: "(in the rescue system) make another machine from a backup",
 		Long: `As restore, onto another machine: disks of other sizes and names, a new host
-name, a new machine-id, new ssh host keys, addresses by DHCP or as given.`,
+name, a new machine-id, new ssh host keys, addresses by DHCP or as given.
+` + planFileText,
 		Example: `  mkcdrec clone --hostname web2
   mkcdrec clone --hostname web2 --address 192.0.2.7/24 --gateway 192.0.2.1`,
 		Args: cobra.MaximumNArgs(1),
@@ -96,6 +100,7 @@ func (a *app) restoreFlags(c *cobra.Command, f *restoreFlags) {
 	c.Flags().StringToStringVar(&f.maps, "map", nil, "`RECORDED=HERE`: which disk takes the place of which")
 	c.Flags().BoolVar(&f.anyMachine, "any-machine", f.anyMachine, "this need not be the machine that was backed up")
 	c.Flags().BoolVar(&f.fresh, "fresh", false, "begin anew after an interruption, do not go on")
+	f.file.add(c)
 	c.Flags().BoolVar(&f.grow, "grow", false, "give new space in a volume group to its largest volume")
 }
 
@@ -106,9 +111,13 @@ func (a *app) runRestore(cmd *cobra.Command, args []string, f restoreFlags) erro
 	if err != nil {
 		return err
 	}
-	src, err := a.openRecovery(ctx, args, ans.Backup, f.plan)
+	saved, err := f.file.read(cmd, &ans)
 	if err != nil {
 		return err
+	}
+	src, err := a.openRecovery(ctx, args, ans.Backup, f.plan || f.file.out != "")
+	if err != nil {
+		return ofPlan(saved, err)
 	}
 	defer src.b.Close()
 	if err := restore.Covers(&src.b.Manifest, nil); err != nil {
@@ -120,14 +129,18 @@ func (a *app) runRestore(cmd *cobra.Command, args []string, f restoreFlags) erro
 		return err
 	}
 	src.protected = append(src.protected, keyDisks(here, ans.Keys)...)
-	p, err := makePlan(src.recorded, here, ans, f.grow, src.protected, src.b)
+	p, err := planned(saved, src, here, ans, f.grow, f.answers != "")
 	if err == nil {
 		err = restore.CheckLoader(ctx, p, restore.FromArchive(src.b.Backup))
 	}
 	if err != nil {
 		return err
 	}
-	if err := a.showPlan(p); err != nil || f.plan {
+	err = a.showPlan(p)
+	if err == nil && f.file.out != "" {
+		err = a.keepPlan(p, here, src, f.file.out)
+	}
+	if err != nil || f.plan || f.file.out != "" {
 		return err
 	}
 	o := restore.Options{Plan: p, Backup: restore.FromArchive(src.b.Backup), System: a.host, Protected: src.protected, Verify: ans.Verify, Fresh: f.fresh}
@@ -291,7 +304,8 @@ func makePlan(recorded, here machine.Machine, ans restore.Answers, grow bool, pr
 	if err != nil {
 		return plan.Plan{}, err
 	}
-	info := plan.Info{Backup: b.Manifest.ID, Host: b.Manifest.Host, Entries: b.Manifest.Counts.Paths, Content: machine.Bytes(b.Manifest.Counts.Content), Clone: ans.CloneWishes()}
+	info := planInfo(b)
+	info.Clone = ans.CloneWishes()
 	return plan.Restore(fitted, choices, here, info)
 }
 

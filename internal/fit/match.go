@@ -46,6 +46,13 @@ func match(needed []machine.Disk, recorded, here machine.Machine, w Wishes) ([]m
 	return m.pairs, m.choices, nil
 }
 
+// Usable are the disks here that the wishes allow to be overwritten.
+func Usable(here machine.Machine, w Wishes) ([]machine.Disk, error) {
+	m := &matcher{here: here, wishes: w}
+	err := m.candidates()
+	return m.free, err
+}
+
 // candidates sets free to the disks that may be used at all.
 func (m *matcher) candidates() error {
 	for _, d := range m.here.Disks {
