@@ -91,6 +91,7 @@ func wrap(out *strings.Builder, prefix, text string) {
 	line := prefix
 	empty := true
 	for word := range strings.FieldsSeq(text) {
+		word = harmless(word)
 		if !empty && len(line)+1+len(word) > width {
 			out.WriteString(line + "\n")
 			line, empty = strings.Repeat(" ", len(prefix)+2), true

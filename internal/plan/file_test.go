@@ -231,6 +231,10 @@ func TestForgedPlanFileIsRefused(t *testing.T) {
 			*f = keptFor(t, "raid1-lvm")
 			f.Plan.Target.Arrays[0].Path = "/dev/md/../vdb"
 		}, "where no array can be"},
+		{"path of another array", func(f *plan.File) {
+			*f = keptFor(t, "raid1-lvm")
+			f.Plan.Target.Arrays[0].Path = "/dev/md127"
+		}, "where no array can be"},
 		{"name of an encrypted device", func(f *plan.File) {
 			*f = keptFor(t, "luks-lvm")
 			f.Plan.Target.Crypts[0].Name = ".."

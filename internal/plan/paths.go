@@ -18,7 +18,8 @@ func validPaths(m machine.Machine) error {
 		return nil
 	}
 	for _, a := range m.Arrays {
-		if err := name("an array", strings.TrimPrefix(strings.TrimPrefix(a.Path, "/dev/"), "md/")); err != nil || !strings.HasPrefix(a.Path, "/dev/md") {
+		named, ok := strings.CutPrefix(a.Path, "/dev/md/")
+		if a.Path != "/dev/"+a.Name && (!ok || name("an array", named) != nil) {
 			return fail.New(fail.Refused, "array %s is to be at %s, where no array can be", a.Name, a.Path)
 		}
 	}

@@ -123,6 +123,21 @@ func TestSVG(t *testing.T) {
 	}
 }
 
+// A label cannot move the cursor of the terminal that shows what is erased.
+func TestDescribeShowsLabelsHarmless(t *testing.T) {
+	m := machinetest.Get("uefi-plain")
+	here := m
+	here.FileSystems = append([]machine.FileSystem(nil), m.FileSystems...)
+	for i := range here.FileSystems {
+		here.FileSystems[i].Label = "\x1b[2J\u202ex"
+	}
+	here.Mounts = nil
+	text := described(t, restorePlan(t, m, here, info, fit.Wishes{}))
+	if strings.ContainsAny(text, "\x1b\u202e") || strings.Count(text, "?[2J?x") < 4 {
+		t.Errorf("%q", text)
+	}
+}
+
 func TestSVGOfOneFileSystemIsEmpty(t *testing.T) {
 	var b strings.Builder
 	if err := plan.SVG(&b, plan.Plan{Scope: &plan.Scope{Mounts: []string{"/home"}}}); err != nil || b.Len() > 0 {
