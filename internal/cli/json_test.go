@@ -122,7 +122,7 @@ func TestFieldsAreSnakeCase(t *testing.T) {
 	}
 	for _, of := range []reflect.Type{
 		reflect.TypeFor[archive.Report](), reflect.TypeFor[archive.Manifest](), reflect.TypeFor[iso9660.Report](), reflect.TypeFor[medium.Summary](),
-		reflect.TypeFor[restore.Report](), reflect.TypeFor[plan.Plan](), reflect.TypeFor[machine.Machine](), reflect.TypeFor[doctor.Check](), reflect.TypeFor[mediumPlan](),
+		reflect.TypeFor[restore.Report](), reflect.TypeFor[plan.Plan](), reflect.TypeFor[plan.File](), reflect.TypeFor[machine.Machine](), reflect.TypeFor[doctor.Check](), reflect.TypeFor[mediumPlan](),
 	} {
 		walk(of)
 	}

@@ -34,7 +34,7 @@ func fromFile(t *testing.T, p plan.Plan, then, now machine.Machine) plan.Plan {
 
 // A plan from a file does what the plan does, command for command.
 func TestKeptPlanRunsTheSameCommands(t *testing.T) {
-	for _, name := range []string{"uefi-lvm", "btrfs-subvols", "bios-mbr-logical", "two-disks"} {
+	for _, name := range []string{"uefi-lvm", "btrfs-subvols", "bios-mbr-logical", "two-disks", "raid1-lvm", "luks-lvm"} {
 		m := machinetest.Get(name)
 		direct, run, _ := bench(t, m, m, plan.Info{})
 		if _, err := Run(t.Context(), direct); err != nil {
