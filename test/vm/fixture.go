@@ -181,7 +181,7 @@ func (f *Fixture) build(ctx context.Context, recipeDir, base string) error {
 	vm, err := qemu.Start(ctx, qemu.Config{
 		Name: "builder of " + f.Name, Memory: 1024, NoReboot: true,
 		Kernel: filepath.Join(base, "vmlinuz"), Initrd: filepath.Join(base, "initrd.img"),
-		Append: "root=/dev/vda rw console=ttyS0,115200 quiet mitigations=off panic=-1 init=/bin/bash -- -c " +
+		Append: "root=/dev/vda rw console=ttyS0,115200 quiet mitigations=off no_timer_check panic=-1 init=/bin/bash -- -c " +
 			`"mount -t 9p -o trans=virtio,ro recipes /in && exec bash /in/build.sh ` + f.Name + `"`,
 		Disks:     append([]qemu.Disk{{Path: filepath.Join(base, "base.ext4"), Format: "raw", Snapshot: true}}, disks...),
 		Shares:    []qemu.Share{{Path: in, Tag: "recipes", ReadOnly: true}},
