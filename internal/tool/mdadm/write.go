@@ -32,7 +32,8 @@ func Create(ctx context.Context, r system.Runner, a machine.Array, node string, 
 	a = stepIn(a)
 	args := []string{"--create", node, "--run"}
 	if a.Level != "raid6" || a.Missing() != 1 {
-		// Such a one md does not start unless one more member is rebuilt.
+		// Such a one md does not start unless one more member is rebuilt; mdadm
+		// puts that into the empty slot, and leaves another one empty.
 		args = append(args, "--force")
 	}
 	args = append(args, shape(a)...)
