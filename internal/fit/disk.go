@@ -24,8 +24,10 @@ type fitter struct {
 	choices []plan.Choice
 	grown   map[string]bool        // volume groups that got new space
 	members map[machine.Ref]resize // members of arrays that got another size
-	relaid  map[string]bool        // recorded disks whose table got another kind or a partition
+	relaid  map[string]bool        // recorded disks and arrays whose table got another kind, a partition, or one of a wished size
 	wishes  Wishes
+	gaps    map[string][]machine.Partition // left out, by recorded disk or array
+	pins    pins                           // sizes that were wished, under the new names
 }
 
 func (f *fitter) say(subject, chosen, why string, args ...any) {
@@ -85,6 +87,7 @@ func tooSmall(d machine.Disk, least machine.Bytes) error {
 type piece struct {
 	p           *machine.Partition
 	start, size machine.Bytes
+	gap         bool // where a partition was that is left out
 }
 
 func (p piece) end() machine.Bytes { return p.start + p.size }
@@ -98,9 +101,15 @@ func (f *fitter) table(d *machine.Disk, was machine.Disk) error {
 		return err
 	}
 	pieces := make([]piece, 0, len(d.Table.Partitions))
-	for i := range d.Table.Partitions {
-		p := &d.Table.Partitions[i]
-		pc := piece{p: p, start: was.Bytes(p.Start), size: was.Bytes(p.Size)}
+	for i := range len(d.Table.Partitions) + len(f.gaps[was.Name]) {
+		pc := piece{gap: i >= len(d.Table.Partitions)}
+		if pc.gap {
+			pc.p = &f.gaps[was.Name][i-len(d.Table.Partitions)]
+		} else {
+			pc.p = &d.Table.Partitions[i]
+		}
+		p := pc.p
+		pc.start, pc.size = was.Bytes(p.Start), was.Bytes(p.Size)
 		if was.LogicalSector != d.LogicalSector && !p.Extended() {
 			pc.size = up(pc.size, d.LogicalSector)
 		}
@@ -114,16 +123,22 @@ func (f *fitter) table(d *machine.Disk, was machine.Disk) error {
 	if len(pieces) > 0 && pieces[0].start < first {
 		realign(pieces, first) // an MBR may begin where a GPT has its entries
 	}
-	last := lastEnd(pieces)
+	f.pinned(d, pieces)
+	last := lastEnd(pieces, false)
 	switch {
 	case last > end:
-		if err := f.shrink(d, pieces, last-end, first); err != nil {
-			return err
+		if missing := f.closeGaps(d, pieces, last-end); missing > 0 {
+			if err := f.shrink(d, pieces, missing, first); err != nil {
+				return err
+			}
 		}
 	case d.Size > was.Size:
-		f.grow(d, pieces, (end-last)/align*align)
+		f.grow(d, pieces, (end-lastEnd(pieces, true))/align*align)
 	}
 	for _, pc := range pieces {
+		if pc.gap {
+			continue
+		}
 		p := pc.p
 		old := was.Bytes(p.Size)
 		p.Start, p.Size = d.Sectors(pc.start), d.Sectors(pc.size)
@@ -160,12 +175,32 @@ func (f *fitter) usable(d *machine.Disk) (first, end machine.Bytes, err error) {
 	return d.Bytes(t.FirstLBA), d.Bytes(t.LastLBA + 1), nil
 }
 
-func lastEnd(pieces []piece) machine.Bytes {
+func lastEnd(pieces []piece, gaps bool) machine.Bytes {
 	var end machine.Bytes
 	for _, p := range pieces {
-		end = max(end, p.end())
+		if gaps || !p.gap {
+			end = max(end, p.end())
+		}
 	}
 	return end
+}
+
+// closeGaps takes what is missing from the places of partitions that are left
+// out, the last first, and returns what is missing still.
+func (f *fitter) closeGaps(d *machine.Disk, pieces []piece, missing machine.Bytes) machine.Bytes {
+	for i := len(pieces) - 1; i >= 0 && missing > 0; i-- {
+		g := pieces[i]
+		inside := d.Table.Kind == machine.MBR && g.p.Number >= 5
+		useful := slices.ContainsFunc(pieces, func(p piece) bool { return !p.gap && (p.start >= g.end() || inside && p.p.Extended()) })
+		give := min(up(missing, align), g.size/align*align)
+		if !g.gap || !useful || give == 0 {
+			continue
+		}
+		move(pieces, i, g.end(), -give)
+		missing -= give
+		f.say("disk "+d.Name, plan.Size(give)+" closed up", "the room of partition %d, which is left out, is needed for the rest", g.p.Number)
+	}
+	return missing
 }
 
 // realign moves every partition to the next multiple of 1 MiB that is free.
@@ -179,7 +214,7 @@ func realign(pieces []piece, first machine.Bytes) {
 			container = -1
 		}
 		p.start = up(max(p.start, free), align)
-		if p.p.Extended() {
+		if p.p.Extended() && !p.gap {
 			container = i
 			free = p.start + align // the first EBR
 			continue
@@ -262,7 +297,7 @@ func (f *fitter) shrink(d *machine.Disk, pieces []piece, missing, first machine.
 
 // spare is how much smaller a partition may become.
 func (f *fitter) spare(d *machine.Disk, pc piece) machine.Bytes {
-	if pc.p.Extended() {
+	if pc.p.Extended() || pc.gap {
 		return 0
 	}
 	least := up(f.least(machine.PartRef(d.Name, pc.p.Number), pc.size), align)

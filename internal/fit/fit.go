@@ -31,6 +31,21 @@ type Wishes struct {
 	// GrowLargest gives new space in a volume group to its largest volume
 	// that can grow. Without it the space stays free in the group.
 	GrowLargest bool
+
+	// Drop are mount points whose file systems are left out, with the volume or
+	// partition of each.
+	Drop []string
+	// NoSwap leaves all swap out.
+	NoSwap bool
+	// Sizes are those of the devices of file systems, by mount point, and of
+	// the machine's only swap under the key Swap.
+	Sizes map[string]machine.Bytes
+	// Kinds are what file systems are made as instead of the recorded kind, by
+	// mount point.
+	Kinds map[string]machine.FSKind
+	// Content is what the backup has of a file system, by mount point, where
+	// that is known: more than was used where it was compressed.
+	Content map[string]machine.Bytes
 }
 
 // Onto fits the recorded machine onto the disks of this one. The result has
@@ -38,30 +53,49 @@ type Wishes struct {
 // them. Errors are of kind fail.Refused (not unique, protected, none here,
 // too small) or fail.Unsupported (cannot be laid out on such a disk).
 func Onto(recorded, here machine.Machine, w Wishes) (machine.Machine, []plan.Choice, error) {
+	out, choices, err := onto(recorded, here, w)
+	if err != nil && len(w.Sizes) > 0 {
+		err = w.explain(recorded, here, err)
+	}
+	return out, choices, err
+}
+
+func onto(recorded, here machine.Machine, w Wishes) (machine.Machine, []plan.Choice, error) {
 	out, err := clone(recorded)
 	if err != nil {
 		return machine.Machine{}, nil, err
 	}
-	needed, choices, err := keepNeeded(&out)
+	wished, err := w.apply(&out)
 	if err != nil {
 		return machine.Machine{}, nil, err
 	}
+	needed, left, err := keepNeeded(&out)
+	if err != nil {
+		return machine.Machine{}, nil, err
+	}
+	choices := slices.Concat(wished.choices, left)
 	pairs, matched, err := match(needed, recorded, here, w)
 	if err != nil {
 		return machine.Machine{}, nil, err
 	}
-	f := fitter{m: &out, choices: append(choices, matched...), wishes: w,
+	f := fitter{m: &out, choices: append(choices, matched...), wishes: w, gaps: wished.gaps,
 		grown: map[string]bool{}, members: map[machine.Ref]resize{}, relaid: map[string]bool{}}
 	if err := f.otherFirmware(here.Firmware); err != nil {
 		return machine.Machine{}, nil, err
 	}
-	rename(&out, pairs)
+	names := rename(&out, pairs)
+	if err := f.pin(wished.pins, names); err != nil {
+		return machine.Machine{}, nil, err
+	}
 	for i := range out.Disks {
 		if err := f.disk(&out.Disks[i], pairs[i]); err != nil {
 			return machine.Machine{}, nil, err
 		}
 	}
 	if err := f.layers(); err != nil {
+		return machine.Machine{}, nil, err
+	}
+	if err := f.holdable(wished.kinds); err != nil {
 		return machine.Machine{}, nil, err
 	}
 	if err := f.fileSystems(); err != nil {
@@ -177,8 +211,9 @@ func filter[T any](in []T, keep func(T) bool) []T {
 }
 
 // rename gives every disk of m the name of its new disk and rewrites all refs.
-func rename(m *machine.Machine, pairs []machine.Disk) {
-	names := map[string]string{}
+// It returns the new names by the recorded ones.
+func rename(m *machine.Machine, pairs []machine.Disk) (names map[string]string) {
+	names = map[string]string{}
 	for i, d := range m.Disks {
 		names[d.Name] = pairs[i].Name
 	}
@@ -225,4 +260,5 @@ func rename(m *machine.Machine, pairs []machine.Disk) {
 	for i := range m.BootLoader.Disks {
 		ref(&m.BootLoader.Disks[i])
 	}
+	return names
 }

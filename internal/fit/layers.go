@@ -106,7 +106,12 @@ func (f *fitter) leastArray(a *machine.Array) machine.Bytes {
 	least := a.Size
 	for i := range a.Table.Partitions {
 		p := &a.Table.Partitions[i]
-		least -= f.spare(&a.Disk, piece{p: p, start: a.Bytes(p.Start), size: a.Bytes(p.Size)})
+		size := a.Bytes(p.Size)
+		least -= f.spare(&a.Disk, piece{p: p, start: a.Bytes(p.Start), size: size})
+		least += max(f.pins[machine.PartRef(a.Name, p.Number)]-size, 0)
+	}
+	for _, g := range f.gaps[a.Name] {
+		least -= a.Bytes(g.Size) / align * align
 	}
 	return least
 }
@@ -136,7 +141,7 @@ func (f *fitter) array(a *machine.Array) error {
 			a.LogicalSector = max(a.LogicalSector, d.LogicalSector)
 		}
 	}
-	if !changed && a.LogicalSector == was.LogicalSector {
+	if !changed && a.LogicalSector == was.LogicalSector && !f.relaid[a.Name] {
 		return nil
 	}
 	a.Offset = 0 // it went by the old size of the members: mdadm chooses another

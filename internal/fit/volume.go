@@ -15,6 +15,9 @@ const pvMetadata = mib
 
 // growable says whether new space on this device would be of use.
 func (f *fitter) growable(r machine.Ref) bool {
+	if f.pins[r] > 0 {
+		return false
+	}
 	if l, ok := f.m.LayerOn(r); ok {
 		return l.Group != nil || slices.ContainsFunc(l.Gives(), f.growable)
 	}
@@ -36,7 +39,15 @@ func resizable(fs machine.FileSystem) bool {
 // content: the used space plus 11 % and what the file system needs itself.
 // One that was not mounted has an unknown use and keeps its size.
 func leastFS(fs machine.FileSystem, mounted bool) machine.Bytes {
-	if !resizable(fs) || !mounted || fs.Used <= 0 {
+	if !mounted {
+		return fs.Size
+	}
+	return min(needs(fs), fs.Size)
+}
+
+// needs is what leastFS is, whatever size the file system has.
+func needs(fs machine.FileSystem) machine.Bytes {
+	if !resizable(fs) || fs.Used <= 0 {
 		return fs.Size
 	}
 	b := fs.Used + fs.Used*11/100
@@ -49,7 +60,7 @@ func leastFS(fs machine.FileSystem, mounted bool) machine.Bytes {
 		// Journal, then inode tables of at most one inode for 8 KiB (see scaledInodes).
 		b = (b+journal(fs.Size))*104/100 + 4*mib
 	}
-	return min(b, fs.Size)
+	return b
 }
 
 // journal is the size mke2fs(8) gives a journal, at most.
@@ -67,6 +78,9 @@ func journal(size machine.Bytes) machine.Bytes {
 
 // least is how small a device may become that has the given size now.
 func (f *fitter) least(r machine.Ref, size machine.Bytes) machine.Bytes {
+	if pinned := f.pins[r]; pinned > 0 {
+		return pinned
+	}
 	if l, ok := f.m.LayerOn(r); ok {
 		return min(f.leastBelow(l, r, size), size)
 	}
@@ -131,7 +145,10 @@ func (f *fitter) resized(r machine.Ref, was, now machine.Bytes) error {
 		f.resizeFS(fs, now)
 	}
 	if s := f.m.SwapOn(r); s != nil {
-		s.Size = min(s.Size, now)
+		if _, wished := f.wishes.Sizes[Swap]; !wished {
+			now = min(s.Size, now)
+		}
+		s.Size = now
 	}
 	return nil
 }

@@ -23,6 +23,7 @@ type Info struct {
 	Entries int64         // paths in the backup
 	Content machine.Bytes // bytes of content to unpack
 	Clone   *CloneWishes  // not nil: this becomes another machine
+	Changes *Changes      // what was wished otherwise than recorded (fit.Wishes.Changes); nil: nothing
 }
 
 // Restore makes the plan that turns the disks of fitted (see fit.Onto) into
@@ -34,6 +35,9 @@ func Restore(fitted machine.Machine, choices []Choice, here machine.Machine, inf
 		return Plan{}, err
 	}
 	b := builder{p: Plan{Version: Version, Backup: info.Backup, Host: info.Host, Clone: info.Clone != nil, Target: fitted, Choices: choices}}
+	if !info.Changes.none() {
+		b.p.Changes = info.Changes
+	}
 	for _, d := range fitted.Disks {
 		b.p.Erases = append(b.p.Erases, erased(here, d))
 	}
@@ -187,14 +191,26 @@ func depth(target string) int {
 }
 
 func (b *builder) system(info Info) {
+	if b.p.Changes != nil {
+		if at := b.p.Changes.mountPoints(); len(at) > 0 {
+			b.add("", Step{Kind: MountPoints, Paths: at, Why: "what was mounted there is left out"})
+		}
+	}
 	b.unpack(info)
 	b.swapFiles()
 	why := "device names, where they changed"
 	if info.Clone != nil {
 		why = "a name, machine-id and ssh host keys of its own"
 	}
+	initramfs := "only if it lacks a driver that this machine needs"
+	if b.p.Changes != nil {
+		why += "; what was wished otherwise than recorded"
+		if b.p.Changes.NoSwap {
+			initramfs = "which waits for no swap any more"
+		}
+	}
 	b.add("", Step{Kind: Identity, Clone: info.Clone, Why: why})
-	b.add("", Step{Kind: Initramfs, Why: "only if it lacks a driver that this machine needs"})
+	b.add("", Step{Kind: Initramfs, Why: initramfs})
 	if bl := b.p.Target.BootLoader; bl.Kind != machine.NoBootLoader && bl.Kind != "" && !bl.Foreign() {
 		why := "so that the disk starts"
 		if bl.Exchanged {

@@ -19,6 +19,8 @@ type Scope struct {
 	// Keep says that the file system is not made anew: what is in the backup
 	// is unpacked over what is there.
 	Keep bool `json:"keep,omitempty"`
+
+	kinds []KindChange // see KindAt
 }
 
 // Holds says whether a path, absolute or relative to the root, lies on the file
@@ -26,17 +28,17 @@ type Scope struct {
 // mount point belongs to the file system that is mounted there. A nil Scope
 // holds everything.
 func (s *Scope) Holds(name string) bool {
-	if s == nil {
-		return true
+	return s == nil || slices.Contains(s.Mounts, s.mountOf(name))
+}
+
+// mountOf is the innermost recorded mount point at or above a path; "/" where
+// none is.
+func (s *Scope) mountOf(name string) string {
+	p := path.Clean("/" + name)
+	for p != "/" && !slices.Contains(s.Mounts, p) && !slices.Contains(s.Others, p) {
+		p = path.Dir(p)
 	}
-	for p := path.Clean("/" + name); ; p = path.Dir(p) {
-		switch {
-		case slices.Contains(s.Mounts, p):
-			return true
-		case slices.Contains(s.Others, p) || p == "/":
-			return false
-		}
-	}
+	return p
 }
 
 // inner are the mount points of other file systems whose directories lie on

@@ -44,7 +44,8 @@ type Plan struct {
 	Backup  string          `json:"backup"` // ID of the backup
 	Host    string          `json:"host"`
 	Clone   bool            `json:"clone,omitempty"`
-	Scope   *Scope          `json:"scope,omitempty"` // nil: the whole machine
+	Scope   *Scope          `json:"scope,omitempty"`   // nil: the whole machine
+	Changes *Changes        `json:"changes,omitempty"` // nil: as recorded
 	Target  machine.Machine `json:"target"`
 	Choices []Choice        `json:"choices"` // why each disk was chosen
 	Erases  []Erased        `json:"erases"`  // what will be gone, for the question

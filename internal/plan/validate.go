@@ -28,6 +28,9 @@ func Validate(p Plan) error {
 	if p.Scope != nil && !p.Scope.valid(p.Target) {
 		return fail.New(fail.Refused, "the plan is for %s, and mounts something else", p.Scope.Text())
 	}
+	if !p.Changes.valid(p.Target) {
+		return fail.New(fail.Refused, "the plan mounts what it leaves out")
+	}
 	if len(p.Erases) == 0 {
 		return fail.New(fail.Refused, "the plan names no disk")
 	}
