@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -109,16 +110,21 @@ func ofPlan(saved *plan.File, err error) error {
 
 // planned is the plan to be carried out: a new one, or the one that was kept
 // (see plan.Plan.Renew).
-func planned(saved *plan.File, src *recovery, here machine.Machine, ans restore.Answers, grow, unattended bool) (plan.Plan, error) {
+func planned(ctx context.Context, saved *plan.File, src *recovery, here machine.Machine, ans restore.Answers, grow, unattended bool) (plan.Plan, machine.Bytes, error) {
 	if saved == nil {
-		return makePlan(src.recorded, here, ans, grow, src.protected, src.b)
+		return makePlan(ctx, src, here, ans, grow)
 	}
 	if unattended {
 		if err := named(saved.Plan, here, ans.Wishes(src.protected)); err != nil {
-			return plan.Plan{}, err
+			return plan.Plan{}, 0, err
 		}
 	}
-	return saved.Plan.Renew(here, src.protected, planInfo(src.b))
+	info, _, err := planInfo(ctx, src, saved.Plan.Changes)
+	if err != nil {
+		return plan.Plan{}, 0, err
+	}
+	p, err := saved.Plan.Renew(here, src.protected, info)
+	return p, info.Content, err
 }
 
 // named refuses a plan that overwrites a disk which the answers do not name.
@@ -188,10 +194,4 @@ func writeNew(name string, content []byte) error {
 		return fail.New(fail.Failed, "cannot keep the plan: %w", err)
 	}
 	return nil
-}
-
-// planInfo is what a plan has to know about a backup.
-func planInfo(b *opened) plan.Info {
-	m := &b.Manifest
-	return plan.Info{Backup: m.ID, Host: m.Host, Entries: m.Counts.Paths, Content: machine.Bytes(m.Counts.Content)}
 }

@@ -40,7 +40,7 @@ func fromBackup(id string) *recovery {
 func keptPlan(t *testing.T, ans restore.Answers) (file, said string) {
 	t.Helper()
 	src := fromBackup("B1")
-	p, err := planned(nil, src, twoDisks(), ans, false, false)
+	p, _, err := planned(t.Context(), nil, src, twoDisks(), ans, false, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,11 +92,11 @@ func TestKeptPlanIsCarriedOutAsItWas(t *testing.T) {
 		if got.Backup != "B1" {
 			t.Errorf("the backup to be opened is %q", got.Backup)
 		}
-		want, err := planned(nil, fromBackup("B1"), twoDisks(), ans, false, false)
+		want, _, err := planned(t.Context(), nil, fromBackup("B1"), twoDisks(), ans, false, false)
 		if err != nil {
 			t.Fatal(err)
 		}
-		now, err := planned(saved, fromBackup("B1"), twoDisks(), got, false, false)
+		now, _, err := planned(t.Context(), saved, fromBackup("B1"), twoDisks(), got, false, false)
 		if err != nil || now.Digest() != want.Digest() || now.Confirmation() != "erase vda" {
 			t.Errorf("%s: another plan: %v", verb, err)
 		}
@@ -213,7 +213,7 @@ func TestAnswersMustNameTheDisksOfAKeptPlan(t *testing.T) {
 		if c.extra {
 			m.Disks = append(slices.Clone(here.Disks), other)
 		}
-		_, err := planned(&saved, fromBackup("B1"), m, c.ans, false, true)
+		_, _, err := planned(t.Context(), &saved, fromBackup("B1"), m, c.ans, false, true)
 		if c.want == "" {
 			if err != nil {
 				t.Errorf("%+v: %v", c.ans, err)
@@ -233,12 +233,12 @@ func TestKeptPlanMeetsItsGuards(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := planned(&saved, fromBackup("B2"), twoDisks(), restore.Answers{}, false, false); fail.KindOf(err) != fail.Refused || err == nil {
+	if _, _, err := planned(t.Context(), &saved, fromBackup("B2"), twoDisks(), restore.Answers{}, false, false); fail.KindOf(err) != fail.Refused || err == nil {
 		t.Errorf("another backup: %v", err)
 	}
 	src := fromBackup("B1")
 	src.protected = []string{"vda"}
-	if _, err := planned(&saved, src, twoDisks(), restore.Answers{}, false, false); fail.KindOf(err) != fail.Refused || err == nil {
+	if _, _, err := planned(t.Context(), &saved, src, twoDisks(), restore.Answers{}, false, false); fail.KindOf(err) != fail.Refused || err == nil {
 		t.Errorf("a protected disk: %v", err)
 	}
 	_, err = openBackup(t.Context(), partialBackup(t), "B9", false)

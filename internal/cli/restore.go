@@ -10,7 +10,6 @@ import (
 
 	"github.com/mkcdrec/mkcdrec/internal/backup"
 	"github.com/mkcdrec/mkcdrec/internal/fail"
-	"github.com/mkcdrec/mkcdrec/internal/fit"
 	"github.com/mkcdrec/mkcdrec/internal/inspect"
 	"github.com/mkcdrec/mkcdrec/internal/machine"
 	"github.com/mkcdrec/mkcdrec/internal/plan"
@@ -38,6 +37,10 @@ type restoreFlags struct {
 	grow       bool
 	keys       []string
 	file       planFileFlags
+	drop       []string
+	noSwap     bool
+	sizes      map[string]string
+	kinds      map[string]string
 }
 
 func (a *app) restoreCommand() *cobra.Command {
@@ -101,6 +104,10 @@ func (a *app) restoreFlags(c *cobra.Command, f *restoreFlags) {
 	c.Flags().BoolVar(&f.anyMachine, "any-machine", f.anyMachine, "this need not be the machine that was backed up")
 	c.Flags().BoolVar(&f.fresh, "fresh", false, "begin anew after an interruption, do not go on")
 	f.file.add(c)
+	c.Flags().StringArrayVar(&f.drop, "drop", nil, "leave the file system of this `MOUNTPOINT` out (repeatable)")
+	c.Flags().BoolVar(&f.noSwap, "no-swap", false, "make no swap")
+	c.Flags().StringToStringVar(&f.sizes, "size", nil, "`MOUNTPOINT=SIZE` of a file system's volume or partition, as in /home=40G; or swap=2G")
+	c.Flags().StringToStringVar(&f.kinds, "fs", nil, "`MOUNTPOINT=KIND`: make a file system as ext4, xfs or btrfs instead")
 	c.Flags().BoolVar(&f.grow, "grow", false, "give new space in a volume group to its largest volume")
 }
 
@@ -129,7 +136,7 @@ func (a *app) runRestore(cmd *cobra.Command, args []string, f restoreFlags) erro
 		return err
 	}
 	src.protected = append(src.protected, keyDisks(here, ans.Keys)...)
-	p, err := planned(saved, src, here, ans, f.grow, f.answers != "")
+	p, content, err := planned(ctx, saved, src, here, ans, f.grow, f.answers != "")
 	if err == nil {
 		err = restore.CheckLoader(ctx, p, restore.FromArchive(src.b.Backup))
 	}
@@ -150,7 +157,7 @@ func (a *app) runRestore(cmd *cobra.Command, args []string, f restoreFlags) erro
 	if err := a.confirm(src.recorded, here, p, ans, f.answers != ""); err != nil {
 		return err
 	}
-	return a.carryOut(ctx, o, src.b)
+	return a.carryOut(ctx, o, content)
 }
 
 // recovery is what a restore of a machine or of a file system begins with.
@@ -202,7 +209,7 @@ func (a *app) showPlan(p plan.Plan) error {
 }
 
 // answeredFlags are the flags that an answer file has in their place.
-var answeredFlags = []string{"id", "verify", "disk", "map", "any-machine", "hostname", "address", "gateway", "luks-key"}
+var answeredFlags = []string{"id", "verify", "disk", "map", "any-machine", "hostname", "address", "gateway", "luks-key", "drop", "no-swap", "size", "fs"}
 
 // answered is what would be asked: from the answer file, or from the flags. A
 // flag beside an answer file is refused: it would be a guard that does not hold.
@@ -222,7 +229,7 @@ func (f restoreFlags) answered(cmd *cobra.Command) (restore.Answers, error) {
 		return restore.Answers{}, err
 	}
 	ans := restore.Answers{Keys: keys, Disks: f.disks, Map: f.maps, Verify: restore.VerifyMode(f.verify), Clone: f.clone,
-		Hostname: f.hostname, Addresses: f.addresses, Gateway: f.gateway, Backup: f.id}
+		Hostname: f.hostname, Addresses: f.addresses, Gateway: f.gateway, Backup: f.id, Drop: f.drop, NoSwap: f.noSwap, Size: f.sizes, FS: f.kinds}
 	if f.anyMachine {
 		ans.Machine = "any"
 	}
@@ -295,18 +302,6 @@ func protectedDisks(where string) ([]string, error) {
 	}
 	slices.Sort(all)
 	return slices.Compact(all), nil
-}
-
-func makePlan(recorded, here machine.Machine, ans restore.Answers, grow bool, protected []string, b *opened) (plan.Plan, error) {
-	w := ans.Wishes(protected)
-	w.GrowLargest = grow
-	fitted, choices, err := fit.Onto(recorded, here, w)
-	if err != nil {
-		return plan.Plan{}, err
-	}
-	info := planInfo(b)
-	info.Clone = ans.CloneWishes()
-	return plan.Restore(fitted, choices, here, info)
 }
 
 // confirm gets a yes to what the plan erases: typed, or from the answer file.
@@ -397,8 +392,8 @@ func (a *app) runPlan(ctx context.Context, o restore.Options, content int64) (re
 }
 
 // carryOut runs the plan and says what came of it.
-func (a *app) carryOut(ctx context.Context, o restore.Options, b *opened) error {
-	rep, err := a.runPlan(ctx, o, b.Manifest.Counts.Content)
+func (a *app) carryOut(ctx context.Context, o restore.Options, content machine.Bytes) error {
+	rep, err := a.runPlan(ctx, o, int64(content))
 	if err != nil {
 		return err
 	}

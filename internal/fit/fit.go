@@ -69,6 +69,10 @@ func onto(recorded, here machine.Machine, w Wishes) (machine.Machine, []plan.Cho
 	if err != nil {
 		return machine.Machine{}, nil, err
 	}
+	pins, err := w.pins(&out)
+	if err != nil {
+		return machine.Machine{}, nil, err
+	}
 	needed, left, err := keepNeeded(&out)
 	if err != nil {
 		return machine.Machine{}, nil, err
@@ -84,7 +88,7 @@ func onto(recorded, here machine.Machine, w Wishes) (machine.Machine, []plan.Cho
 		return machine.Machine{}, nil, err
 	}
 	names := rename(&out, pairs)
-	if err := f.pin(wished.pins, names); err != nil {
+	if err := f.pin(pins, names); err != nil {
 		return machine.Machine{}, nil, err
 	}
 	for i := range out.Disks {

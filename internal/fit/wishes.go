@@ -51,7 +51,6 @@ type applied struct {
 	// gaps are the partitions that are left out, by recorded disk or array.
 	gaps  map[string][]machine.Partition
 	kinds []plan.KindChange
-	pins  pins
 }
 
 func (a *applied) say(subject, chosen, why string) {
@@ -59,12 +58,11 @@ func (a *applied) say(subject, chosen, why string) {
 }
 
 // apply makes a recorded machine into the one that is wished, as if that had
-// been recorded. Sizes are only understood here: what they mean for the others
-// is seen when everything is laid out. Errors are of kind fail.Usage (no such
+// been recorded; sizes are given later, when everything is laid out. Errors are of kind fail.Usage (no such
 // mount point, wishes that contradict each other) or fail.Refused.
 func (w Wishes) apply(m *machine.Machine) (*applied, error) {
 	a := &applied{m: m, gaps: map[string][]machine.Partition{}}
-	if err := w.consistent(); err != nil {
+	if err := w.Consistent(); err != nil {
 		return nil, err
 	}
 	if err := a.drop(w.Drop); err != nil {
@@ -76,16 +74,12 @@ func (w Wishes) apply(m *machine.Machine) (*applied, error) {
 		}
 	}
 	a.closeTables()
-	if err := a.changeKinds(w); err != nil {
-		return nil, err
-	}
-	var err error
-	a.pins, err = w.pins(m)
-	return a, err
+	return a, a.changeKinds(w)
 }
 
-// consistent refuses wishes of which only one can be followed.
-func (w Wishes) consistent() error {
+// Consistent refuses wishes of which only one can be followed. The error is of
+// kind fail.Usage.
+func (w Wishes) Consistent() error {
 	contradict := func(x, y string) error {
 		return fail.New(fail.Usage, "%s and %s contradict each other", x, y)
 	}

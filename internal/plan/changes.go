@@ -56,7 +56,7 @@ func (s *Scope) KindAt(name string) machine.FSKind {
 	if s == nil || len(s.kinds) == 0 {
 		return ""
 	}
-	at := s.mountOf(name)
+	at := s.MountOf(name)
 	for _, k := range s.kinds {
 		if k.Mount == at {
 			return k.To

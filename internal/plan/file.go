@@ -166,7 +166,7 @@ func (p Plan) Renew(here machine.Machine, protected []string, info Info) (Plan, 
 	if err := p.checkHardware(here, protected); err != nil {
 		return Plan{}, err
 	}
-	info.Clone = p.CloneWishes()
+	info.Clone, info.Changes = p.CloneWishes(), p.Changes
 	now, err := Restore(p.Target, p.Choices, here, info)
 	if err != nil {
 		return Plan{}, err

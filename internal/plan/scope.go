@@ -28,12 +28,12 @@ type Scope struct {
 // mount point belongs to the file system that is mounted there. A nil Scope
 // holds everything.
 func (s *Scope) Holds(name string) bool {
-	return s == nil || slices.Contains(s.Mounts, s.mountOf(name))
+	return s == nil || slices.Contains(s.Mounts, s.MountOf(name))
 }
 
-// mountOf is the innermost recorded mount point at or above a path; "/" where
+// MountOf is the innermost recorded mount point at or above a path; "/" where
 // none is.
-func (s *Scope) mountOf(name string) string {
+func (s *Scope) MountOf(name string) string {
 	p := path.Clean("/" + name)
 	for p != "/" && !slices.Contains(s.Mounts, p) && !slices.Contains(s.Others, p) {
 		p = path.Dir(p)

@@ -1,13 +1,18 @@
 package restore
 
 import (
+	"fmt"
+	"maps"
 	"os"
+	"path"
 	"slices"
 	"strings"
 
 	"github.com/BurntSushi/toml"
+	"github.com/mkcdrec/mkcdrec/internal/config"
 	"github.com/mkcdrec/mkcdrec/internal/fail"
 	"github.com/mkcdrec/mkcdrec/internal/fit"
+	"github.com/mkcdrec/mkcdrec/internal/machine"
 	"github.com/mkcdrec/mkcdrec/internal/plan"
 )
 
@@ -25,6 +30,10 @@ type Answers struct {
 	Gateway   string            //
 	Map       map[string]string // recorded disk -> disk here
 	Keys      KeyFiles          // luks_key = "FILE", or a table: device -> file
+	Drop      []string          // mount points whose file systems are left out
+	NoSwap    bool              // no swap is made
+	Size      map[string]string // mount point, or fit.Swap -> size
+	FS        map[string]string // mount point -> kind
 }
 
 // answerFile is the file as it is written.
@@ -40,6 +49,10 @@ type answerFile struct {
 	Gateway   string            `toml:"gateway"`
 	Map       map[string]string `toml:"map"`
 	LUKSKey   any               `toml:"luks_key"`
+	Drop      []string          `toml:"drop"`
+	NoSwap    bool              `toml:"no_swap"`
+	Size      map[string]string `toml:"size"`
+	FS        map[string]string `toml:"fs"`
 }
 
 // ReadAnswers reads an answer file.
@@ -64,11 +77,12 @@ func ParseAnswers(content []byte) (Answers, error) {
 	u := slices.DeleteFunc(md.Undecoded(), func(k toml.Key) bool { return k[0] == "luks_key" })
 	if len(u) > 0 {
 		return Answers{}, fail.Hint(fail.New(fail.Usage, "unknown answer %q", u[0].String()),
-			"known are disks, machine, then, backup, verify, clone, hostname, addresses, gateway, map, luks_key")
+			"known are disks, machine, then, backup, verify, clone, hostname, addresses, gateway, map, luks_key, drop, no_swap, size, fs")
 	}
 	a := Answers{
 		Machine: f.Machine, Then: f.Then, Backup: f.Backup, Verify: VerifyMode(f.Verify), Hostname: f.Hostname,
 		Addresses: f.Addresses, Gateway: f.Gateway, Map: f.Map, Clone: f.Clone || f.Hostname != "" || len(f.Addresses) > 0 || f.Gateway != "",
+		Drop: f.Drop, NoSwap: f.NoSwap, Size: f.Size, FS: f.FS,
 	}
 	if err := a.setDisks(f.Disks); err != nil {
 		return Answers{}, err
@@ -94,7 +108,34 @@ func (a Answers) Validate() error {
 			return fail.New(fail.Usage, "%s = %q is not allowed; it may be %s", c.key, c.value, strings.Join(c.allowed, ", "))
 		}
 	}
+	if err := a.validWishes(); err != nil {
+		return err
+	}
 	return a.wishes().Validate()
+}
+
+// validWishes checks what can be checked without a recorded machine.
+func (a Answers) validWishes() error {
+	var targets []string
+	for _, m := range []map[string]string{a.Size, a.FS} {
+		targets = slices.AppendSeq(targets, maps.Keys(m))
+	}
+	for _, t := range slices.Concat(a.Drop, targets) {
+		if _, ofSize := a.Size[t]; !path.IsAbs(t) && !(t == fit.Swap && ofSize) {
+			return fail.Hint(fail.New(fail.Usage, "%q is not the mount point of a file system", t), "write it as /home")
+		}
+	}
+	for t, s := range a.Size {
+		if _, err := config.ParseSize(s); err != nil {
+			return fail.Hint(fail.New(fail.Usage, "the size of %s: %w", t, err), "write it as 40G")
+		}
+	}
+	for t, k := range a.FS {
+		if err := fit.CheckKind(machine.FSKind(k)); err != nil {
+			return fmt.Errorf("%s: %w", t, err)
+		}
+	}
+	return a.Wishes(nil).Consistent()
 }
 
 // wishes are what a clone is to be; the zero value where it is none.
@@ -140,5 +181,15 @@ func (a *Answers) setDisks(v any) error {
 
 // Wishes are the answers as fit takes them.
 func (a Answers) Wishes(protected []string) fit.Wishes {
-	return fit.Wishes{Disks: a.Disks, Only: a.Only, Map: a.Map, Protected: protected}
+	w := fit.Wishes{Disks: a.Disks, Only: a.Only, Map: a.Map, Protected: protected, Drop: a.Drop, NoSwap: a.NoSwap,
+		Sizes: map[string]machine.Bytes{}, Kinds: map[string]machine.FSKind{}}
+	for t, s := range a.Size {
+		if n, err := config.ParseSize(s); err == nil { // Validate has refused others
+			w.Sizes[t] = machine.Bytes(n)
+		}
+	}
+	for t, k := range a.FS {
+		w.Kinds[t] = machine.FSKind(k)
+	}
+	return w
 }

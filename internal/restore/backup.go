@@ -113,12 +113,17 @@ func reading(scope *plan.Scope) archive.ReadOptions {
 }
 
 func (a fromArchive) Unpack(ctx context.Context, root string, scope *plan.Scope, progress func(int64)) (Unpacked, error) {
-	r, err := unpack.Run(ctx, a.b.Entries(ctx, reading(scope)), root, unpack.Options{
+	lost := &losing{scope: scope}
+	entries := adapted(lost, a.b.Entries(ctx, reading(scope)), func(i *archive.Item) *archive.Entry { return i.Entry })
+	r, err := unpack.Run(ctx, entries, root, unpack.Options{
 		OnPath: func(_ *archive.Entry, done int64) {
 			progress(done)
 		},
 	})
 	u := Unpacked{Paths: r.Paths, Files: r.Files, Bytes: r.Bytes}
+	if p := lost.problem(); p != "" {
+		u.Problems = append(u.Problems, p)
+	}
 	for i, p := range r.Problems {
 		if i == maxListed {
 			u.Problems = append(u.Problems, fmt.Sprintf("and %d more", len(r.Problems)-i))
@@ -136,7 +141,8 @@ func (a fromArchive) Compare(ctx context.Context, root string, scope *plan.Scope
 	if mode == VerifyFull {
 		o.Mode = compare.Full
 	}
-	r, err := compare.Run(ctx, a.b.Catalogue(ctx), root, o)
+	entries := adapted(&losing{scope: scope}, a.b.Catalogue(ctx), func(e *archive.Entry) *archive.Entry { return e })
+	r, err := compare.Run(ctx, entries, root, o)
 	v := Verified{Paths: r.Paths}
 	for _, d := range r.Differences {
 		v.Differences = append(v.Differences, d.String())

@@ -18,10 +18,13 @@ var deviceFiles = []string{
 	"boot/grub/device.map", "boot/grub/grub.cfg", "boot/grub2/device.map", "boot/grub2/grub.cfg",
 }
 
-// identity adapts the configuration: names of disks that changed, and for a
-// clone everything that must not be there twice. Carried out again it changes
+// identity adapts the configuration: what was wished otherwise than recorded,
+// names of disks that changed, and for a clone everything that must not be there twice. Carried out again it changes
 // nothing more, except that it reports the same changes.
 func (x *executor) identity(ctx context.Context, s plan.Step) error {
+	if err := x.wished(); err != nil {
+		return err
+	}
 	renames := x.Plan.Renames()
 	for _, name := range deviceFiles {
 		err := x.edit(name, func(b []byte) ([]byte, string) {

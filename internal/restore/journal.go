@@ -180,8 +180,10 @@ func (x *executor) resume(ctx context.Context) (map[string]bool, error) {
 	for _, s := range x.Plan.Steps {
 		// Disk names that were exchanged must not be exchanged again in files
 		// that were already rewritten, and of a clone it is not known what was
-		// changed or removed so far: start from the files of the backup.
-		if s.Kind == plan.Identity && p.begun[s.ID] && !p.done[s.ID] && (len(x.Plan.Renames()) > 0 || s.Clone != nil) {
+		// changed or removed so far, nor of what was wished: start from the
+		// files of the backup.
+		changes := len(x.Plan.Renames()) > 0 || s.Clone != nil || x.Plan.Changes != nil
+		if s.Kind == plan.Identity && p.begun[s.ID] && !p.done[s.ID] && changes {
 			for _, u := range x.Plan.Steps {
 				if u.Kind == plan.Unpack {
 					delete(p.done, u.ID)

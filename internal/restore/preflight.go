@@ -48,7 +48,7 @@ func (x *executor) preflight(ctx context.Context) error {
 		return err
 	}
 	checking := func(done int64) { x.tell(Event{State: "checking", Done: done}) }
-	if err := x.Backup.Check(ctx, x.Plan.Scope, checking); err != nil {
+	if err := x.Backup.Check(ctx, x.Plan.Paths(), checking); err != nil {
 		return fmt.Errorf("the backup was checked before any disk was touched: %w", err)
 	}
 	return x.checkKeys(ctx)

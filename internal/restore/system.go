@@ -38,7 +38,7 @@ func (x *executor) exists(name string) bool {
 }
 
 func (x *executor) unpack(ctx context.Context, i int, s plan.Step) error {
-	u, err := x.Backup.Unpack(ctx, x.TargetRoot, x.Plan.Scope, x.progress(i, s))
+	u, err := x.Backup.Unpack(ctx, x.TargetRoot, x.Plan.Paths(), x.progress(i, s))
 	x.report.Unpacked = u
 	if err != nil {
 		return err
@@ -163,49 +163,52 @@ func (x *executor) initramfs(ctx context.Context) error {
 	}
 	need := x.needed(kernel)
 	copied := x.copiedChanges()
-	if len(need) == 0 && len(copied) == 0 {
+	noSwap := x.Plan.Changes != nil && x.Plan.Changes.NoSwap
+	if len(need) == 0 && len(copied) == 0 && !noSwap {
 		return nil
 	}
 	maker, ok := x.maker()
-	if !ok {
+	if !ok && noSwap {
+		x.warn("the restored system has no known tool for its initramfs; it may wait for the swap that was not made")
+	}
+	if !ok && len(need) > 0 {
 		x.warn("the restored system has no known tool for its initramfs; whether it has %s was not checked", strings.Join(need, ", "))
+	}
+	if !ok {
 		return nil
 	}
 	if err := x.bind(ctx); err != nil {
 		return err
 	}
-	has, err := initramfs.Modules(ctx, x.System, x.TargetRoot, maker, "/"+image)
+	missing, err := x.lacking(ctx, maker, image, need)
 	if err != nil {
 		x.warn("%v; whether it has %s was not checked", err, strings.Join(need, ", "))
-		return nil
 	}
-	var missing []string
-	for _, m := range need {
-		if !has[m] {
-			missing = append(missing, m)
-		}
+	var why []string
+	if len(missing) > 0 {
+		why = append(why, "it lacked "+strings.Join(missing, ", ")+", which this machine's disk needs")
 	}
-	if len(missing) == 0 && len(copied) == 0 {
+	if len(copied) > 0 {
+		why = append(why, "it has a copy of "+strings.Join(copied, ", ")+", which was changed")
+	}
+	if noSwap {
+		why = append(why, "it may name a swap to resume from, and none was made")
+	}
+	if len(why) == 0 {
 		return nil
 	}
 	if err := initramfs.Rebuild(ctx, x.System, x.TargetRoot, maker, kernel, "/"+image); err != nil {
 		return err
 	}
-	has, err = initramfs.Modules(ctx, x.System, x.TargetRoot, maker, "/"+image)
+	still, err := x.lacking(ctx, maker, image, missing)
 	if err != nil {
 		return err
 	}
-	for _, m := range missing {
-		if !has[m] {
-			x.warn("the rebuilt initramfs still lacks the driver %s that this machine's disk needs", m)
-		}
+	for _, m := range still {
+		x.warn("the rebuilt initramfs still lacks the driver %s that this machine's disk needs", m)
 	}
 	x.changed["boot"], x.changed["var/lib/initramfs-tools/"], x.changed["var/log/"] = true, true, true
-	if len(missing) > 0 {
-		x.change(image, "%s rebuilt: it lacked %s, which this machine's disk needs", image, strings.Join(missing, ", "))
-	} else {
-		x.change(image, "%s rebuilt: it has a copy of %s, which was changed", image, strings.Join(copied, ", "))
-	}
+	x.change(image, "%s rebuilt: %s", image, strings.Join(why, "; "))
 	return nil
 }
 
@@ -219,6 +222,18 @@ func (x *executor) copiedChanges() []string {
 		}
 	}
 	return out
+}
+
+// lacking are those of the modules that an initramfs does not have.
+func (x *executor) lacking(ctx context.Context, maker initramfs.Maker, image string, modules []string) ([]string, error) {
+	if len(modules) == 0 {
+		return nil, nil
+	}
+	has, err := initramfs.Modules(ctx, x.System, x.TargetRoot, maker, "/"+image)
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(slices.Clone(modules), func(m string) bool { return has[m] }), nil
 }
 
 // image is the path of a kernel's initramfs in the root, or "".
@@ -284,7 +299,7 @@ func (x *executor) verify(ctx context.Context, i int, s plan.Step) error {
 	if err := x.unbind(ctx); err != nil {
 		return err
 	}
-	v, err := x.Backup.Compare(ctx, x.TargetRoot, x.Plan.Scope, x.Verify, x.ignored, x.progress(i, s))
+	v, err := x.Backup.Compare(ctx, x.TargetRoot, x.Plan.Paths(), x.Verify, x.ignored, x.progress(i, s))
 	x.report.Verified = v
 	if err != nil {
 		return err

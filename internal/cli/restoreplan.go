@@ -1,0 +1,62 @@
+package cli
+
+import (
+	"context"
+	"slices"
+
+	"github.com/mkcdrec/mkcdrec/internal/fit"
+	"github.com/mkcdrec/mkcdrec/internal/machine"
+	"github.com/mkcdrec/mkcdrec/internal/plan"
+	"github.com/mkcdrec/mkcdrec/internal/restore"
+)
+
+// makePlan makes the plan of a restore, and says how much content it unpacks.
+func makePlan(ctx context.Context, src *recovery, here machine.Machine, ans restore.Answers, grow bool) (plan.Plan, machine.Bytes, error) {
+	w := ans.Wishes(src.protected)
+	w.GrowLargest = grow
+	changes, err := w.Changes(src.recorded)
+	if err != nil {
+		return plan.Plan{}, 0, err
+	}
+	info, content, err := planInfo(ctx, src, changes)
+	if err != nil {
+		return plan.Plan{}, 0, err
+	}
+	info.Clone, w.Content = ans.CloneWishes(), content
+	fitted, choices, err := fit.Onto(src.recorded, here, w)
+	if err != nil {
+		return plan.Plan{}, 0, err
+	}
+	p, err := plan.Restore(fitted, choices, here, info)
+	return p, info.Content, err
+}
+
+// planInfo is what a plan has to know about a backup, and the content on each
+// recorded file system where something is changed: what is left out is not
+// unpacked, and where content was compressed another kind of file system needs
+// more room than was used.
+func planInfo(ctx context.Context, src *recovery, c *plan.Changes) (info plan.Info, on map[string]machine.Bytes, err error) {
+	m := &src.b.Manifest
+	info = plan.Info{Backup: m.ID, Host: m.Host, Entries: m.Counts.Paths, Content: machine.Bytes(m.Counts.Content), Changes: c}
+	if c == nil {
+		return info, nil, nil
+	}
+	info.Entries, info.Content, on = 0, 0, map[string]machine.Bytes{}
+	scope := &plan.Scope{}
+	for _, mt := range src.recorded.Mounts {
+		scope.Mounts = append(scope.Mounts, mt.Target)
+	}
+	for e, err := range src.b.Catalogue(ctx) {
+		if err != nil {
+			return info, nil, err
+		}
+		at := scope.MountOf(e.Name)
+		if slices.Contains(c.LeftOut, at) {
+			continue
+		}
+		info.Entries++
+		on[at] += machine.Bytes(e.ContentSize())
+		info.Content += machine.Bytes(e.ContentSize())
+	}
+	return info, on, nil
+}
