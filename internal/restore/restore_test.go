@@ -30,6 +30,7 @@ type fakeBackup struct {
 	differ    []string
 	lacks     string // a path
 	unpacked  int
+	scope     *plan.Scope // of the last call
 }
 
 func (b *fakeBackup) Has(_ context.Context, path string) (bool, error) { return path != b.lacks, nil }
@@ -43,8 +44,9 @@ func (b *fakeBackup) Header(_ context.Context, name string) ([]byte, error) {
 
 func (b *fakeBackup) Check(context.Context, *plan.Scope, func(int64)) error { return b.checkErr }
 
-func (b *fakeBackup) Unpack(_ context.Context, root string, _ *plan.Scope, _ func(int64)) (Unpacked, error) {
+func (b *fakeBackup) Unpack(_ context.Context, root string, scope *plan.Scope, _ func(int64)) (Unpacked, error) {
 	b.unpacked++
+	b.scope = scope
 	for name, text := range b.files {
 		p := filepath.Join(root, name)
 		if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil {
@@ -100,8 +102,16 @@ func (p *probing) Run(ctx context.Context, c system.Command) (system.Result, err
 // bench is a fake /sys and /proc with the disks of a plan, and a target root.
 func bench(t *testing.T, m, here machine.Machine, info plan.Info) (Options, *probing, *fakeBackup) {
 	t.Helper()
+	return wishedBench(t, m, here, info, fit.Wishes{})
+}
+
+func wishedBench(t *testing.T, m, here machine.Machine, info plan.Info, w fit.Wishes) (Options, *probing, *fakeBackup) {
+	t.Helper()
 	dir := t.TempDir()
-	fitted, choices, err := fit.Onto(m, here, fit.Wishes{})
+	fitted, choices, err := fit.Onto(m, here, w)
+	if err == nil {
+		info.Changes, err = w.Changes(m)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
