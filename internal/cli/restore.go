@@ -59,12 +59,27 @@ written: the old one, where the backup has a copy of the header (backup
 --luks-headers), and it is tried; else a new one. --luks-key reads it from a
 file, byte by byte; the newline behind a single line of text does not count.
 
-After an interruption start it again: it goes on where it was.
+What is wished otherwise than recorded is part of the plan, and refused before
+anything is written where it is not possible:
+  --drop /scratch   leaves a file system out: it is not made, its files are not
+                    unpacked, its line in fstab becomes a comment. Its partition
+                    stays a gap, which is closed on a disk that is too small.
+  --no-swap         makes no swap; nothing resumes from one any more.
+  --size /home=40G  gives a file system's volume or partition a size; a refusal
+                    names the least and the most. Also --size swap=2G.
+  --fs /data=xfs    makes a file system as ext4, xfs or btrfs; fstab follows.
+Files that are changed for that keep their old content beside them, under a name
+that ends in .before-mkcdrec. In an answer file these are drop = ["/scratch"],
+no_swap = true, size = { "/home" = "40G" } and fs = { "/data" = "xfs" }.
+
+After an interruption start it again, with the same wishes: it goes on where it
+was.
 ` + planFileText,
 		Example: `  mkcdrec restore --plan
   mkcdrec restore
   mkcdrec restore --plan-out /mnt/usb/plan.json    # later: --plan-in
   mkcdrec restore --map vda=nvme0n1
+  mkcdrec restore --drop /scratch --no-swap --size /home=40G --plan
   mount -t nfs nas:/backups /mnt && mkcdrec restore /mnt`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.runRestore(cmd, args, f) },
@@ -79,8 +94,8 @@ func (a *app) cloneCommand() *cobra.Command {
 		Use:   "clone [BACKUP]",
 		Short: "(in the rescue system) make another machine from a backup",
 		Long: `As restore, onto another machine: disks of other sizes and names, a new host
-name, a new machine-id, new ssh host keys, addresses by DHCP or as given.
-` + planFileText,
+name, a new machine-id, new ssh host keys, addresses by DHCP or as given. The
+wishes of restore (--drop, --no-swap, --size, --fs) are those of clone, too.`,
 		Example: `  mkcdrec clone --hostname web2
   mkcdrec clone --hostname web2 --address 192.0.2.7/24 --gateway 192.0.2.1`,
 		Args: cobra.MaximumNArgs(1),
@@ -206,34 +221,6 @@ func (a *app) showPlan(p plan.Plan) error {
 		return nil
 	}
 	return plan.Describe(a.ui.Writer(), p)
-}
-
-// answeredFlags are the flags that an answer file has in their place.
-var answeredFlags = []string{"id", "verify", "disk", "map", "any-machine", "hostname", "address", "gateway", "luks-key", "drop", "no-swap", "size", "fs"}
-
-// answered is what would be asked: from the answer file, or from the flags. A
-// flag beside an answer file is refused: it would be a guard that does not hold.
-func (f restoreFlags) answered(cmd *cobra.Command) (restore.Answers, error) {
-	if f.answers != "" {
-		for _, name := range answeredFlags {
-			if cmd.Flags().Changed(name) {
-				return restore.Answers{}, fail.Hint(fail.New(fail.Usage, "--%s and --answers exclude each other", name), "write it into the answer file")
-			}
-		}
-		ans, err := restore.ReadAnswers(f.answers)
-		ans.Clone = ans.Clone || f.clone
-		return ans, err
-	}
-	keys, err := restore.ParseKeyFiles(f.keys)
-	if err != nil {
-		return restore.Answers{}, err
-	}
-	ans := restore.Answers{Keys: keys, Disks: f.disks, Map: f.maps, Verify: restore.VerifyMode(f.verify), Clone: f.clone,
-		Hostname: f.hostname, Addresses: f.addresses, Gateway: f.gateway, Backup: f.id, Drop: f.drop, NoSwap: f.noSwap, Size: f.sizes, FS: f.kinds}
-	if f.anyMachine {
-		ans.Machine = "any"
-	}
-	return ans, ans.Validate()
 }
 
 func fileExists(p string) bool {

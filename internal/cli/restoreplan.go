@@ -4,11 +4,42 @@ import (
 	"context"
 	"slices"
 
+	"github.com/spf13/cobra"
+
+	"github.com/mkcdrec/mkcdrec/internal/fail"
 	"github.com/mkcdrec/mkcdrec/internal/fit"
 	"github.com/mkcdrec/mkcdrec/internal/machine"
 	"github.com/mkcdrec/mkcdrec/internal/plan"
 	"github.com/mkcdrec/mkcdrec/internal/restore"
 )
+
+// answeredFlags are the flags that an answer file has in their place.
+var answeredFlags = []string{"id", "verify", "disk", "map", "any-machine", "hostname", "address", "gateway", "luks-key", "drop", "no-swap", "size", "fs"}
+
+// answered is what would be asked: from the answer file, or from the flags. A
+// flag beside an answer file is refused: it would be a guard that does not hold.
+func (f restoreFlags) answered(cmd *cobra.Command) (restore.Answers, error) {
+	if f.answers != "" {
+		for _, name := range answeredFlags {
+			if cmd.Flags().Changed(name) {
+				return restore.Answers{}, fail.Hint(fail.New(fail.Usage, "--%s and --answers exclude each other", name), "write it into the answer file")
+			}
+		}
+		ans, err := restore.ReadAnswers(f.answers)
+		ans.Clone = ans.Clone || f.clone
+		return ans, err
+	}
+	keys, err := restore.ParseKeyFiles(f.keys)
+	if err != nil {
+		return restore.Answers{}, err
+	}
+	ans := restore.Answers{Keys: keys, Disks: f.disks, Map: f.maps, Verify: restore.VerifyMode(f.verify), Clone: f.clone,
+		Hostname: f.hostname, Addresses: f.addresses, Gateway: f.gateway, Backup: f.id, Drop: f.drop, NoSwap: f.noSwap, Size: f.sizes, FS: f.kinds}
+	if f.anyMachine {
+		ans.Machine = "any"
+	}
+	return ans, ans.Validate()
+}
 
 // makePlan makes the plan of a restore, and says how much content it unpacks.
 func makePlan(ctx context.Context, src *recovery, here machine.Machine, ans restore.Answers, grow bool) (plan.Plan, machine.Bytes, error) {

@@ -277,6 +277,10 @@ func TestSizesOfPartitionsAndVolumes(t *testing.T) {
 	if lv := got.VolumeGroups[0].Volume("home"); lv.Size != 5<<30+4*mib || got.FileSystemOn(machine.LVRef("vg0", "home")).Size != lv.Size {
 		t.Errorf("home has %d", lv.Size)
 	}
+	got, _ = fitted(t, m, blank(machine.Disk{Name: "vda", Size: 2 * m.Disks[0].Size}), Wishes{Sizes: map[string]machine.Bytes{"/data": 2 << 30}})
+	if data, scratch := got.FileSystemOn(machine.PartRef("vda", 5)), got.FileSystemOn(machine.PartRef("vda", 4)); data.Size != 2<<30 || scratch.Size < 16<<30 {
+		t.Errorf("on a larger disk /data has %s, and /scratch, which may grow, %s", plan.Size(data.Size), plan.Size(scratch.Size))
+	}
 	luks := machinetest.LUKSLVM()
 	luks.VolumeGroups, luks.Swaps = nil, nil
 	luks.FileSystems[2].On, luks.Mounts[0].On = machine.CryptRef("vda3_crypt"), machine.CryptRef("vda3_crypt")

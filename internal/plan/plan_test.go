@@ -176,3 +176,14 @@ func TestImpossibleCloneIsNoPlan(t *testing.T) {
 		}
 	}
 }
+
+func TestRefusesToMountWhatIsLeftOut(t *testing.T) {
+	m := machinetest.UEFILVM()
+	if _, err := plan.Restore(m, nil, m, plan.Info{Changes: &plan.Changes{LeftOut: []string{"/home"}}}); err == nil || !strings.Contains(err.Error(), "mounts what it leaves out") {
+		t.Errorf("got %v", err)
+	}
+	p, err := plan.Restore(m, nil, m, plan.Info{Changes: &plan.Changes{}})
+	if err != nil || p.Changes != nil || p.Paths() != nil {
+		t.Errorf("wishes that change nothing are in the plan: %+v, %v", p.Changes, err)
+	}
+}
