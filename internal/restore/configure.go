@@ -19,8 +19,9 @@ var deviceFiles = []string{
 }
 
 // identity adapts the configuration: what was wished otherwise than recorded,
-// names of disks that changed, and for a clone everything that must not be there twice. Carried out again it changes
-// nothing more, except that it reports the same changes.
+// names of disks that changed, and for a clone everything that must not be
+// there twice. Carried out again it changes nothing more, except that it
+// reports the same changes.
 func (x *executor) identity(ctx context.Context, s plan.Step) error {
 	if err := x.wished(); err != nil {
 		return err
