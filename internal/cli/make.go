@@ -282,7 +282,7 @@ func restoreTools(m machine.Machine) ([]string, error) {
 // back. Any other medium is good for something without that.
 func (j *job) planRestore() (err error) {
 	if j.tools, err = restoreTools(j.m); err == nil {
-		return nil
+		return j.answeredWishes()
 	}
 	if j.kind == "backup" && len(j.f.only) == 0 {
 		return err

@@ -8,6 +8,8 @@ import (
 
 	"github.com/mkcdrec/mkcdrec/internal/config"
 	"github.com/mkcdrec/mkcdrec/internal/fail"
+	"github.com/mkcdrec/mkcdrec/internal/machine"
+	"github.com/mkcdrec/mkcdrec/internal/plan"
 	"github.com/mkcdrec/mkcdrec/internal/restore"
 	"github.com/mkcdrec/mkcdrec/internal/selection"
 	"github.com/mkcdrec/mkcdrec/internal/store/dir"
@@ -124,5 +126,28 @@ func (f makeFlags) checkAnswers(to string) error {
 		return fail.Hint(fail.New(fail.Usage, "%s: backup = %q cannot be the one that is made now", f.answers, ans.Backup),
 			"leave it out: there is one backup on the medium")
 	}
+	return nil
+}
+
+// answeredWishes checks what the answer file wishes against this machine: a
+// mistake is found now, not by a restore that nobody watches. The programs that
+// the wishes call belong on the medium.
+func (j *job) answeredWishes() error {
+	if j.f.answers == "" {
+		return nil
+	}
+	ans, err := restore.ReadAnswers(j.f.answers)
+	if err == nil {
+		err = ans.Wishes(nil).Check(j.m)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", j.f.answers, err)
+	}
+	for _, kind := range ans.FS {
+		made := plan.Step{Kind: plan.MakeFS, FS: &machine.FileSystem{Kind: machine.FSKind(kind)}}
+		j.tools = append(j.tools, restore.Tools(plan.Plan{Steps: []plan.Step{made}})...)
+	}
+	slices.Sort(j.tools)
+	j.tools = slices.Compact(j.tools)
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/mkcdrec/mkcdrec/internal/config"
 	"github.com/mkcdrec/mkcdrec/internal/fail"
+	"github.com/mkcdrec/mkcdrec/internal/machine/machinetest"
 )
 
 // written is a file with that content.
@@ -104,5 +105,27 @@ func TestCheckedFlags(t *testing.T) {
 	}
 	if _, err := (makeFlags{}).checked(config.Settings{VolumeSize: "1k", Snapshots: "auto"}); fail.KindOf(err) != fail.Usage || !strings.Contains(err.Error(), "volume_size in the settings") {
 		t.Errorf("a small volume in the settings: %v", err)
+	}
+}
+
+// What an answer file wishes is tried on this machine while the medium is made.
+func TestWishesInTheAnswersOfABackup(t *testing.T) {
+	job := func(answers string) *job {
+		j := &job{kind: "backup", m: machinetest.Get("uefi-lvm")}
+		j.f.answers = written(t, "disks = 'only'\n"+answers)
+		return j
+	}
+	for answers, kind := range map[string]fail.Kind{"drop = ['/hom']": fail.Usage, "drop = ['/boot']": fail.Refused, "size = {'/boot/efi' = '1G'}": fail.Refused, "fs = {'/' = 'xfs'}": fail.Refused} {
+		if err := job(answers).planRestore(); fail.KindOf(err) != kind || err == nil || !strings.Contains(err.Error(), "answers.toml") {
+			t.Errorf("%s: %v", answers, err)
+		}
+	}
+	good := job("drop = ['/home']\nno_swap = true\nsize = {'/' = '3G'}")
+	if err := good.planRestore(); err != nil || slices.Contains(good.tools, "mkfs.btrfs") {
+		t.Errorf("%v, tools %v", err, good.tools)
+	}
+	other := job("fs = {'/home' = 'btrfs'}")
+	if err := other.planRestore(); err != nil || !slices.Contains(other.tools, "mkfs.btrfs") {
+		t.Errorf("the medium need not have what the restore calls: %v, %v", other.tools, err)
 	}
 }

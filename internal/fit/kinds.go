@@ -156,7 +156,7 @@ func lost(mt machine.Mount, was machine.FileSystem, kind machine.FSKind) []loss 
 			out = append(out, loss{f.what, "no other kind here has the feature " + f.feature + " of the " + string(was.Kind)})
 		}
 	}
-	out = append(out, loss{"chattr flags that " + string(kind) + " does not have", "files that lose one are named while they are unpacked"})
+	out = append(out, loss{"chattr flags that " + string(kind) + " does not have", "how many paths lose one, and the first of them, is said after unpacking"})
 	if was.Kind == "btrfs" {
 		if len(was.Subvolumes) > 0 {
 			out = append(out, loss{"subvolumes", "they become directories"})

@@ -43,6 +43,20 @@ func (w Wishes) Changes(recorded machine.Machine) (*plan.Changes, error) {
 	return c, nil
 }
 
+// Check refuses wishes that cannot be followed for a recorded machine, whatever
+// disks it will be restored onto. The errors are those of Onto.
+func (w Wishes) Check(recorded machine.Machine) error {
+	after, err := clone(recorded)
+	if err != nil {
+		return err
+	}
+	if _, err := w.apply(&after); err != nil {
+		return err
+	}
+	_, err = w.pins(&after)
+	return err
+}
+
 // applied is what wishes have made of a recorded machine.
 type applied struct {
 	m       *machine.Machine
