@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/mkcdrec/mkcdrec/internal/archive"
 	"github.com/mkcdrec/mkcdrec/internal/backup"
@@ -47,28 +48,51 @@ func TestPlanWithWishesCountsWhatItUnpacks(t *testing.T) {
 	}
 	defer b.Close()
 	src := &recovery{b: b, recorded: m}
-	planned := func(ans restore.Answers) (plan.Plan, machine.Bytes, error) {
+	byAnswers := func(ans restore.Answers) (plan.Plan, machine.Bytes, error) {
 		return makePlan(t.Context(), src, m, ans, false)
 	}
-	_, all, err := planned(restore.Answers{})
+	_, all, err := byAnswers(restore.Answers{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, content, err := planned(restore.Answers{Drop: []string{"/home"}})
+	p, content, err := byAnswers(restore.Answers{Drop: []string{"/home"}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if content != 5 || all != 3<<20+1005 || p.Changes == nil {
 		t.Errorf("%d bytes are unpacked, and %d without wishes; the changes are %+v", content, all, p.Changes)
 	}
-	if p, _, err = planned(restore.Answers{FS: map[string]string{"/home": "ext4"}}); err != nil || p.Target.FileSystemOn(machine.LVRef("vg0", "home")).Kind != "ext4" {
+	// Kept in a file, it is carried out with its wishes.
+	renewed, content, err := plannedAgain(t, p, src, m)
+	if err != nil || content != 5 || renewed.Digest() != p.Digest() || renewed.Paths().Holds("home/a") {
+		t.Errorf("%d bytes, %v, changes %+v", content, err, renewed.Changes)
+	}
+	if p, _, err = byAnswers(restore.Answers{FS: map[string]string{"/home": "ext4"}}); err != nil || p.Target.FileSystemOn(machine.LVRef("vg0", "home")).Kind != "ext4" {
 		t.Errorf("got %v", err)
 	}
 	// What was compressed on the recorded file system needs more than was used.
 	home := &src.recorded.FileSystems[3]
 	home.Used, home.Size = 1<<10, 24<<20
 	src.recorded.VolumeGroups[0].Volume("home").Size = 24 << 20
-	if _, _, err = planned(restore.Answers{FS: map[string]string{"/home": "ext4"}}); err == nil || !strings.Contains(err.Error(), "as ext4 it needs at least 24.1 MiB") {
+	if _, _, err = byAnswers(restore.Answers{FS: map[string]string{"/home": "ext4"}}); err == nil || !strings.Contains(err.Error(), "as ext4 it needs at least 24.1 MiB") {
 		t.Errorf("got %v", err)
 	}
+}
+
+// plannedAgain is a plan that went through a file.
+func plannedAgain(t *testing.T, p plan.Plan, src *recovery, here machine.Machine) (plan.Plan, machine.Bytes, error) {
+	t.Helper()
+	f, err := plan.NewFile(p, here, nil, "test", time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := f.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	saved, err := plan.ReadFile(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return planned(t.Context(), &saved, src, here, restore.Answers{}, false, false)
 }
