@@ -4,12 +4,22 @@ import (
 	"context"
 	"time"
 
+	"github.com/moby/sys/mountinfo"
+
+	"github.com/mkcdrec/mkcdrec/internal/rescueinit"
 	"github.com/mkcdrec/mkcdrec/internal/ui"
 )
 
 // mediumPatience is how long a restore waits for the medium that it was
 // started from. A slow bus or a busy machine shows it after the prompt.
 const mediumPatience = time.Minute
+
+// mediumFound says whether the rescue system has mounted a medium, whatever is
+// on it.
+func mediumFound() bool {
+	found, err := mountinfo.Mounted(rescueinit.MediumDir)
+	return err == nil && found
+}
 
 // awaitMedium waits until the medium is there and says whether it is: without
 // it there is no backup, or it is not known which disk must not be erased.

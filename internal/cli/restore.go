@@ -194,7 +194,7 @@ func (a *app) openRecovery(ctx context.Context, args []string, id string, planOn
 		return nil, fail.Hint(fail.New(fail.Refused, "this is not the rescue system: restoring here would overwrite what the machine that is running stands on"),
 			"boot the medium; --plan shows the plan here; single files come back by: mkcdrec extract")
 	}
-	if r.inRescue && !a.awaitMedium(ctx, mediumMounted, mediumPatience) {
+	if r.inRescue && !a.awaitMedium(ctx, mediumFound, mediumPatience) {
 		a.ui.Warn("the medium has not appeared: the disk that it is cannot be told from others")
 	}
 	where, err := restoreSource(args)
