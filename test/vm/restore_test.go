@@ -36,7 +36,7 @@ func TestRestoreBIOSLogicalFromDisc(t *testing.T) {
 func TestGridThinAndMirroredLVM(t *testing.T) {
 	scenario{fixture: "uefi-lvm-thin"}.run(t)
 }
-func TestRestoreUEFIRAIDFromDisc(t *testing.T) {
+func TestGridUEFIRAIDFromDisc(t *testing.T) {
 	scenario{fixture: "uefi-raid-lvm", alone: true}.run(t)
 }
 func TestGridUEFILUKSFromDisc(t *testing.T) {
