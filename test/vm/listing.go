@@ -26,7 +26,7 @@ var notListed = []exclusion{
 	{"/tmp/*", "not in a backup by default; emptied at boot"},
 	{"/var/tmp/*", "not in a backup by default; systemd's private directories, the scenario's own files"},
 	{"/var/lib/mkcdrec", "mkcdrec's own state"},
-	{"/var/log/mkcdrec", "mkcdrec's own log"},
+	{"/var/log/mkcdrec*", "mkcdrec's own log, to which it writes after the moment of the snapshot"},
 	{"/var/log/journal", "written at every boot"},
 	{"/var/log/wtmp", "every boot and login"},
 	{"/var/log/lastlog", "every login"},
