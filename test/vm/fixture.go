@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -25,7 +24,7 @@ import (
 )
 
 // recipe is what distinguishes the fixtures; how their disks are laid out is
-// in recipes/build.sh under the same name.
+// in recipes/machines under the same name.
 type recipe struct {
 	firmware qemu.Firmware
 	disks    []int64 // sizes in bytes
@@ -103,19 +102,19 @@ func MakeFixture(ctx context.Context, log Log, recipeDir, name string) (*Fixture
 	if err := os.MkdirAll(cache, 0o755); err != nil {
 		return nil, err
 	}
-	unlock, err := lock(filepath.Join(cache, "lock"))
-	if err != nil {
-		return nil, err
-	}
-	defer unlock()
 	base, baseHash, err := makeBase(ctx, log, recipeDir, cache)
 	if err != nil {
 		return nil, fmt.Errorf("cannot make the base of the fixtures: %w", err)
 	}
-	hash, err := hashFiles(baseHash, filepath.Join(recipeDir, "recipes/build.sh"), filepath.Join(recipeDir, "make-metadata-tree.sh"))
+	hash, err := hashFiles(baseHash, buildFiles(recipeDir, name)...)
 	if err != nil {
 		return nil, err
 	}
+	unlock, err := lock(filepath.Join(cache, name+".lock"))
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
 	f := &Fixture{Name: name, Firmware: r.firmware, DiskSizes: r.disks, Key: filepath.Join(base, "key")}
 	f.dir, err = cached(cache, name, hash, func(dir string) error {
 		log("making the fixture %s", name)
@@ -138,12 +137,25 @@ func MakeFixture(ctx context.Context, log Log, recipeDir, name string) (*Fixture
 	return f, nil
 }
 
+// buildFiles is what a fixture is built by, beside the base.
+func buildFiles(recipeDir, name string) []string {
+	return []string{
+		filepath.Join(recipeDir, "recipes/build.sh"), filepath.Join(recipeDir, "recipes/machines", name+".sh"),
+		filepath.Join(recipeDir, "make-metadata-tree.sh"),
+	}
+}
+
 // makeBase runs recipes/base.sh.
 func makeBase(ctx context.Context, log Log, recipeDir, cache string) (dir, hash string, err error) {
 	script := filepath.Join(recipeDir, "recipes/base.sh")
 	if hash, err = hashFiles(os.Getenv("MKCDREC_SUITE"), script); err != nil {
 		return "", "", err
 	}
+	unlock, err := lock(filepath.Join(cache, "base.lock"))
+	if err != nil {
+		return "", "", err
+	}
+	defer unlock()
 	dir, err = cached(cache, "base", hash, func(dir string) error {
 		log("making the base of the fixtures from Debian packages")
 		start := time.Now()
@@ -172,9 +184,8 @@ func (f *Fixture) build(ctx context.Context, recipeDir, base string) error {
 		return err
 	}
 	defer os.RemoveAll(in)
-	for _, name := range []string{"recipes/build.sh", "make-metadata-tree.sh"} {
-		err := copyFile(filepath.Join(recipeDir, name), filepath.Join(in, filepath.Base(name)))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	for _, path := range buildFiles(recipeDir, f.Name) {
+		if err := copyFile(path, filepath.Join(in, filepath.Base(path))); err != nil {
 			return err
 		}
 	}
@@ -321,14 +332,13 @@ func lock(path string) (unlock func(), err error) {
 	return func() { f.Close() }, nil
 }
 
-// hashFiles is the hash of a seed and the contents of files; one that does
-// not exist counts as empty.
+// hashFiles is the hash of a seed and the contents of files.
 func hashFiles(seed string, paths ...string) (string, error) {
 	h := sha256.New()
 	io.WriteString(h, seed)
 	for _, p := range paths {
 		b, err := os.ReadFile(p)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err != nil {
 			return "", err
 		}
 		fmt.Fprintf(h, "\n%s %d\n", filepath.Base(p), len(b))

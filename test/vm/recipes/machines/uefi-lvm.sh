@@ -1,0 +1,33 @@
+# shellcheck shell=bash disable=SC2154
+# Read by build.sh.
+
+sgdisk -n1:0:+64M -t1:ef00 -c1:'EFI system' -n2:0:+256M -t2:8300 -c2:boot -n3:0:0 -t3:8e00 -c3:lvm /dev/vdb
+udevadm settle
+pvcreate -q /dev/vdb3
+vgcreate -q vg0 /dev/vdb3
+lvcreate -qy -L 3G -n root vg0
+lvcreate -qy -L 400M -n home vg0
+lvcreate -qy -L 256M -n swap vg0
+mkfs.vfat -F 32 -n ESP /dev/vdb1
+mkfs.ext4 -q -L boot /dev/vdb2
+mkfs.ext4 -q -L root /dev/vg0/root
+mkfs.xfs -q -L home /dev/vg0/home
+mkswap -L swap /dev/vg0/swap
+mount /dev/vg0/root /target
+mkdir -p /target/boot /target/home
+mount /dev/vdb2 /target/boot
+mkdir /target/boot/efi
+mount /dev/vdb1 /target/boot/efi
+mount /dev/vg0/home /target/home
+copy_base
+cat >/target/etc/fstab <<-END
+	# file system, mount point, type, options, dump, pass
+	/dev/mapper/vg0-root / ext4 errors=remount-ro 0 1
+	UUID=$(uuid /dev/vdb2) /boot ext4 defaults 0 2
+	UUID=$(uuid /dev/vdb1) /boot/efi vfat umask=0077 0 1
+	/dev/mapper/vg0-home /home xfs defaults,nodev 0 0
+	/dev/mapper/vg0-swap none swap sw 0 0
+END
+metadata /target/srv/metadata
+metadata /target/home/metadata
+install_grub x86_64-efi --efi-directory=/boot/efi --bootloader-id=debian --no-nvram --force-extra-removable
