@@ -16,7 +16,7 @@ ifeq ($(HOME),)
 export HOME := $(shell getent passwd $$(id -u) | cut -d: -f6)
 endif
 
-.PHONY: help build recovery menu rescue test quick slow vm vm-grid bench check arm64 setup-build setup-medium setup-test install uninstall clean
+.PHONY: help build recovery menu rescue test quick slow vm vm-grid stacks bench check arm64 setup-build setup-medium setup-test install uninstall clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -66,7 +66,7 @@ check: arm64 ## format, vet
 	$(GO) vet ./...
 
 quick: build ## the quick tests
-	$(GO) test ./cmd/... ./internal/... ./test/script/...
+	$(GO) test ./cmd/... ./internal/... ./test/script/... ./test/stacks/...
 
 slow: build ## tests that boot media in a virtual machine, one after the other
 	MKCDREC_SLOW=1 MKCDREC_BINARY=$(abspath bin/mkcdrec) $(GO) test -p 1 -timeout 30m ./internal/medium/... ./internal/rescue/... ./internal/rescueinit/... ./internal/rehearse/...
@@ -79,6 +79,10 @@ vm: build ## whole machines: backed up, disk replaced, restored from the medium,
 
 vm-grid: build ## the same, further scenarios, and a look at each machine that they begin with
 	MKCDREC_VM=1 $(VM_TEST) -timeout 150m ./test/vm
+
+# LOGS: what `make vm` and `make vm-grid` have printed.
+stacks: build ## the table of what comes back, docs/stacks.md, from the tests' own results (LOGS="...")
+	$(GO) test -v ./internal/... | $(GO) run ./test/stacks -commit $(VERSION) - $(LOGS)
 
 bench: build ## speed, with other programs in the same run
 	bench/archive.sh

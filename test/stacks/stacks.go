@@ -1,0 +1,32 @@
+package main
+
+// stack is one row of the table: something that a server's storage or start is
+// made of, and the tests that show what becomes of it. A test is named by its
+// package below the module and its name, "internal/fit TestX/case".
+type stack struct {
+	name string
+	// recorded are tests that read it from a real machine's files or a tool's own words.
+	recorded []string
+	// rebuilt are tests that make it again by the real programs, or compare the commands.
+	rebuilt []string
+	// booted are scenarios whose restored machine starts by its own boot loader.
+	booted []string
+}
+
+var stacks = []stack{
+	{"GPT, ext4, by BIOS and UEFI", []string{"internal/tool/sfdisk TestParseGPT", "internal/tool/superblock TestExtAgainstTune2fs"},
+		[]string{"internal/restore TestMadeFileSystemsAreAsRecorded", "internal/restore TestWrittenTablesAreAsRecorded"},
+		[]string{"test/vm TestRestoreUEFILVMFromDisc"}},
+	{"MBR with logical partitions", []string{"internal/tool/sfdisk TestParseMBR"},
+		[]string{"internal/restore TestWrittenTablesAreAsRecorded"}, []string{"test/vm TestRestoreBIOSLogicalFromDisc"}},
+	{"LVM, linear and striped", []string{"internal/inspect TestCapturedLVM"},
+		[]string{"internal/restore TestCommandsOfNamedMachines"}, []string{"test/vm TestRestoreUEFILVMFromDisc"}},
+	{"btrfs with subvolumes", []string{"internal/tool/superblock TestBtrfsAgainstDumpSuper", "internal/tool/btrfs TestParse"},
+		[]string{"internal/restore TestRealBtrfsIsRestoredWithAllItsSubvolumes"}, []string{"test/vm TestRestoreUEFIBtrfsFromStick"}},
+	{"md RAID1 with a mirrored ESP and LVM", []string{"internal/tool/mdadm TestReadCaptures"},
+		[]string{"internal/restore TestArraysResumeAfterEveryCommand"}, []string{"test/vm TestGridUEFIRAIDFromDisc"}},
+	{"md RAID0, 4, 5, 6, 10, linear", []string{"internal/tool/mdadm TestReadCaptures"},
+		[]string{"internal/tool/mdadm TestRealArrays"}, nil},
+	{"LUKS2 with LVM, header copied", []string{"internal/tool/cryptsetup TestAgainstDumpJSON", "internal/inspect TestOpenLUKS"},
+		[]string{"internal/restore TestRecordedHeaderComesBack"}, []string{"test/vm TestGridUEFILUKSFromDisc"}},
+}
