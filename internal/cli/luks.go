@@ -59,6 +59,9 @@ func answersOpen(m machine.Machine, file string) error {
 	return nil
 }
 
+// luksKeyUsage is what --luks-key says of itself.
+const luksKeyUsage = "`[NAME=]FILE` that opens encrypted devices, or this one; FILE:LABEL=L on another device (default: ask)"
+
 // tries is how often a pass phrase is asked for.
 const tries = 3
 
@@ -121,6 +124,43 @@ func (a *app) askKey(ctx context.Context, o restore.Options, c machine.Crypt) (r
 		a.ui.Warn("%v", wrong)
 	}
 	return restore.Key{}, wrong
+}
+
+// unlock opens an encrypted device that is here, by its key file or a pass
+// phrase that is asked for.
+func (a *app) unlock(ctx context.Context, here machine.Machine, c machine.Crypt, files restore.KeyFiles, unattended bool) error {
+	if file := files.For(c.Name); file != "" {
+		a.ui.Step("Opening the encrypted device %s by %s", c.Name, file)
+		key, err := restore.ReadKey(ctx, a.host, file)
+		if err != nil {
+			return err
+		}
+		err = restore.Unlock(ctx, a.host, here, c, key)
+		if typed, isText := key.Typed(); fail.KindOf(err) == fail.WrongKey && isText {
+			err = restore.Unlock(ctx, a.host, here, c, typed)
+		}
+		return err
+	}
+	if unattended {
+		return fail.Hint(fail.New(fail.Usage, "the answers name no key file for the encrypted device %s", c.Name), `write luks_key = "FILE"`)
+	}
+	a.ui.Say("It lies on the encrypted device %s, which is not open.", c.Name)
+	var wrong error
+	for range tries {
+		typed, err := a.ui.AskSecret("Pass phrase of " + c.Name + ":")
+		if err != nil {
+			return err
+		}
+		wrong = fail.New(fail.WrongKey, "an empty pass phrase for %s", c.Name)
+		if len(typed) > 0 {
+			wrong = restore.Unlock(ctx, a.host, here, c, restore.Key{Bytes: typed})
+		}
+		if fail.KindOf(wrong) != fail.WrongKey || wrong == nil {
+			return wrong
+		}
+		a.ui.Warn("%v", wrong)
+	}
+	return wrong
 }
 
 // keyDisks are the disks that hold the key files: they are never overwritten.

@@ -113,7 +113,7 @@ func (a *app) restoreFlags(c *cobra.Command, f *restoreFlags) {
 	c.Flags().StringVar(&f.id, "id", "", "which backup, where there are several")
 	c.Flags().BoolVar(&f.plan, "plan", false, "show what would be done, and do nothing")
 	c.Flags().StringVar(&f.verify, "verify", "", "compare the result with the backup: metadata (default) or full")
-	c.Flags().StringArrayVar(&f.keys, "luks-key", nil, "`[NAME=]FILE` that opens encrypted devices, or this one; FILE:LABEL=L on another device (default: ask)")
+	c.Flags().StringArrayVar(&f.keys, "luks-key", nil, luksKeyUsage)
 	c.Flags().StringArrayVar(&f.disks, "disk", nil, "use only this `DISK`: serial:S, wwn:W or /dev/vda (repeatable)")
 	c.Flags().StringToStringVar(&f.maps, "map", nil, "`RECORDED=HERE`: which disk takes the place of which")
 	c.Flags().BoolVar(&f.anyMachine, "any-machine", f.anyMachine, "this need not be the machine that was backed up")

@@ -27,6 +27,7 @@ type restoreFSFlags struct {
 	verify     string
 	anyMachine bool
 	fresh      bool
+	keys       []string
 }
 
 func (a *app) restoreFSCommand() *cobra.Command {
@@ -45,7 +46,9 @@ A btrfs is made anew with all its subvolumes, and all of them are restored;
 
 All checks come before the first write; all that the backup has of the file
 system is read among them. The device must not be in use, nor a part of
-something larger. It shows what will be erased, and begins only when you have
+something larger. What lies on an encrypted device (LUKS) that is not open is opened
+first: the pass phrase is asked for, or read from a file (--luks-key); it stays open.
+It shows what will be erased, and begins only when you have
 typed it, or when an answer file names the file system and the device. After an
 interruption start it again: it goes on where it was.`,
 		Example: `  mkcdrec restore-fs --plan /home
@@ -59,6 +62,7 @@ interruption start it again: it goes on where it was.`,
 	c.Flags().StringVar(&f.answers, "answers", "", "do not ask: the answers are in `FILE`, which names file system and device")
 	c.Flags().StringVar(&f.id, "id", "", "which backup, where there are several")
 	c.Flags().StringVar(&f.onto, "onto", "", "the `DEVICE` that takes it: /dev/sdb1, VG/LV, partuuid:U, serial:S (default: where it was)")
+	c.Flags().StringArrayVar(&f.keys, "luks-key", nil, luksKeyUsage)
 	c.Flags().BoolVar(&f.noFormat, "no-format", false, "keep the file system that is there, and unpack over it")
 	c.Flags().BoolVar(&f.plan, "plan", false, "show what would be done, and do nothing")
 	c.Flags().StringVar(&f.verify, "verify", "", "compare the result with the backup: metadata (default) or full")
@@ -84,10 +88,11 @@ func (a *app) runRestoreFS(cmd *cobra.Command, args []string, f restoreFSFlags) 
 			return err
 		}
 	}
-	here, err := a.lookForFS(ctx, src.recorded, ans, src.inRescue)
+	here, err := a.lookForFS(ctx, src.recorded, ans, src.inRescue, f.answers != "")
 	if err != nil {
 		return err
 	}
+	src.protected = append(src.protected, keyDisks(here, ans.Keys)...)
 	p, content, err := fsPlan(ctx, src.recorded, here, ans.Wishes(src.protected), src.b)
 	if err == nil {
 		err = restore.Covers(&src.b.Manifest, p.Scope)
@@ -116,7 +121,7 @@ func (a *app) runRestoreFS(cmd *cobra.Command, args []string, f restoreFSFlags) 
 }
 
 // answeredFSFlags are the flags that an answer file has in their place.
-var answeredFSFlags = []string{"id", "verify", "onto", "no-format", "any-machine"}
+var answeredFSFlags = []string{"id", "verify", "onto", "no-format", "any-machine", "luks-key"}
 
 // answered is what would be asked: from the answer file, or from the flags. A
 // word on the command line that says something else than the file is refused.
@@ -137,7 +142,11 @@ func (f restoreFSFlags) answered(cmd *cobra.Command, args []string) (restore.FSA
 		}
 		return ans, err
 	}
-	ans := restore.FSAnswers{FileSystem: target, Onto: f.onto, NoFormat: f.noFormat, Verify: restore.VerifyMode(f.verify), Backup: f.id}
+	keys, err := restore.ParseKeyFiles(f.keys)
+	if err != nil {
+		return restore.FSAnswers{}, err
+	}
+	ans := restore.FSAnswers{Keys: keys, FileSystem: target, Onto: f.onto, NoFormat: f.noFormat, Verify: restore.VerifyMode(f.verify), Backup: f.id}
 	if f.anyMachine {
 		ans.Machine = "any"
 	}
@@ -167,24 +176,31 @@ func (a *app) askFileSystem(recorded machine.Machine) (string, error) {
 	return answer, err
 }
 
-// lookForFS looks at this machine. A volume group that was not activated shows
-// nothing of what it holds: that one is.
-func (a *app) lookForFS(ctx context.Context, recorded machine.Machine, ans restore.FSAnswers, inRescue bool) (machine.Machine, error) {
+// lookForFS looks at this machine. Encrypted devices that are not open, and a
+// volume group that was not activated, show nothing of what they hold: those
+// under the recorded place are, one after the other.
+func (a *app) lookForFS(ctx context.Context, recorded machine.Machine, ans restore.FSAnswers, inRescue, unattended bool) (machine.Machine, error) {
 	a.ui.Step("Looking at this machine")
-	here, err := inspect.Machine(ctx, a.host, inspect.Options{})
-	if err != nil || !inRescue {
-		return here, err
+	w, opened := ans.Wishes(nil), ""
+	for {
+		here, err := inspect.Machine(ctx, a.host, inspect.Options{})
+		if err != nil || !inRescue {
+			return here, err
+		}
+		group, locked := restore.Inactive(recorded, here, w.Mount, w.Onto), restore.Locked(recorded, here, w.Mount)
+		switch {
+		case group != "" && group != opened:
+			a.ui.Step("Activating volume group %s, to see what it holds", group)
+			opened, err = group, restore.Activate(ctx, a.host, group)
+		case w.Onto == "" && len(locked) > 0 && locked[0].UUID != opened:
+			opened, err = locked[0].UUID, a.unlock(ctx, here, locked[0], ans.Keys, unattended)
+		default:
+			return here, nil
+		}
+		if err != nil {
+			return here, err
+		}
 	}
-	w := ans.Wishes(nil)
-	group := restore.Inactive(recorded, here, w.Mount, w.Onto)
-	if group == "" {
-		return here, nil
-	}
-	a.ui.Step("Activating volume group %s, to see what it holds", group)
-	if err := restore.Activate(ctx, a.host, group); err != nil {
-		return here, err
-	}
-	return inspect.Machine(ctx, a.host, inspect.Options{})
 }
 
 // fsPlan makes the plan, and counts the content that it unpacks.

@@ -73,9 +73,7 @@ func ParseAnswers(content []byte) (Answers, error) {
 	if err != nil {
 		return Answers{}, fail.New(fail.Usage, "cannot read the answers: %w", err)
 	}
-	// A value of any type leaves what is in it undecoded; keyFiles looks at it.
-	u := slices.DeleteFunc(md.Undecoded(), func(k toml.Key) bool { return k[0] == "luks_key" })
-	if len(u) > 0 {
+	if u := undecoded(md); len(u) > 0 {
 		return Answers{}, fail.Hint(fail.New(fail.Usage, "unknown answer %q", u[0].String()),
 			"known are disks, machine, then, backup, verify, clone, hostname, addresses, gateway, map, luks_key, drop, no_swap, size, fs")
 	}
@@ -91,6 +89,12 @@ func ParseAnswers(content []byte) (Answers, error) {
 		return Answers{}, err
 	}
 	return a, a.Validate()
+}
+
+// undecoded are the keys that nobody knows. A value of any type leaves what is
+// in it undecoded; keyFiles looks at it.
+func undecoded(md toml.MetaData) []toml.Key {
+	return slices.DeleteFunc(md.Undecoded(), func(k toml.Key) bool { return k[0] == "luks_key" })
 }
 
 // Validate checks the values, whether they come from a file or from the

@@ -25,6 +25,7 @@ type FSAnswers struct {
 	Machine    string     `toml:"machine"`    // "same" (default) or "any"
 	Backup     string     `toml:"backup"`     // ID; "": the only one
 	Verify     VerifyMode `toml:"verify"`     // "": VerifyMetadata
+	Keys       KeyFiles   `toml:"-"`          // luks_key = "FILE", or a table: device -> file
 }
 
 // ReadFSAnswers reads an answer file (TOML). It must name the file system and
@@ -40,14 +41,21 @@ func ReadFSAnswers(name string) (FSAnswers, error) {
 
 // ParseFSAnswers reads the content of an answer file, see ReadFSAnswers.
 func ParseFSAnswers(content []byte) (FSAnswers, error) {
-	var a FSAnswers
-	md, err := toml.Decode(string(content), &a)
+	var f struct {
+		FSAnswers
+		LUKSKey any `toml:"luks_key"`
+	}
+	md, err := toml.Decode(string(content), &f)
 	if err != nil {
 		return FSAnswers{}, fail.New(fail.Usage, "cannot read the answers: %w", err)
 	}
-	if u := md.Undecoded(); len(u) > 0 {
+	if u := undecoded(md); len(u) > 0 {
 		return FSAnswers{}, fail.Hint(fail.New(fail.Usage, "unknown answer %q", u[0].String()),
-			"known for a single file system are filesystem, onto, no_format, machine, backup, verify")
+			"known for a single file system are filesystem, onto, no_format, machine, backup, verify, luks_key")
+	}
+	a := f.FSAnswers
+	if a.Keys, err = keyFiles(f.LUKSKey); err != nil {
+		return FSAnswers{}, err
 	}
 	if a.Onto == "" {
 		return FSAnswers{}, fail.Hint(fail.New(fail.Usage, "the answers name no device that may be overwritten"),

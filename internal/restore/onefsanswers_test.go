@@ -16,6 +16,10 @@ func TestParseFSAnswers(t *testing.T) {
 	if w := a.Wishes(nil); err != nil || w.Mount != "/" || w.Onto != "/dev/sdb1" || w.Keep || a.Machine != "any" {
 		t.Errorf("%+v, %v", a, err)
 	}
+	a, err = ParseFSAnswers([]byte("filesystem = '/'\nonto = 'recorded'\nluks_key = { vault = '/luks.key:LABEL=KEYS' }\n"))
+	if err != nil || a.Keys.For("vault") != "/luks.key:LABEL=KEYS" || a.Keys.For("other") != "" {
+		t.Errorf("%+v, %v", a, err)
+	}
 	for text, want := range map[string]string{
 		"filesystem = '/home'":                             "no device that may be overwritten",
 		"onto = 'recorded'":                                "not the mount point",
@@ -23,6 +27,7 @@ func TestParseFSAnswers(t *testing.T) {
 		"filesystem = '/home'\nonto = 'x'\ndisks = 'only'": "unknown answer",
 		"filesystem = '/home'\nonto = 'x'\nverify = 'all'": "not allowed",
 		"filesystem = '/home'\nonto = 'x'\nmachine = 'm'":  "not allowed",
+		"filesystem = '/'\nonto = 'x'\nluks_key = 'k'":     "luks_key is a file",
 		"filesystem = ":                                    "",
 	} {
 		if _, err := ParseFSAnswers([]byte(text)); err == nil || fail.KindOf(err) != fail.Usage || !strings.Contains(err.Error(), want) {

@@ -162,6 +162,7 @@ func (s scenario) run(t *testing.T) {
 	if s.vault {
 		sameVault(ctx, t, vm, f, dir)
 		lap("compared the LUKS header")
+		s.opensByHand(ctx, t, f, vm, disks, vars, dir, iso, lap)
 	}
 	if s.control {
 		noticesDamage(ctx, t, vm, f.Key, original)

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/mkcdrec/mkcdrec/internal/rehearse/qemu"
 )
@@ -69,4 +70,37 @@ func sameVault(ctx context.Context, t *testing.T, vm *qemu.VM, f *Fixture, dir s
 	if out, err := vm.SSH(ctx, f.Key, "lsblk -nso TYPE /dev/vg0/root | xargs", nil); err != nil || strings.TrimSpace(string(out)) != "lvm crypt part disk" {
 		t.Errorf("/ stands on %s (%v)", out, err)
 	}
+}
+
+// opensByHand asks at the prompt for the plan of one file system that lies on
+// the encrypted device, which the rescue system finds closed: a wrong pass
+// phrase is refused, the right one opens it.
+func (s scenario) opensByHand(ctx context.Context, t *testing.T, f *Fixture, vm *qemu.VM, disks []qemu.Disk, vars, dir, iso string, lap func(string)) {
+	t.Helper()
+	vm.Kill()
+	for i := range disks {
+		disks[i].Snapshot = true
+	}
+	vm = s.prompt(ctx, t, f, disks, vars, iso, filepath.Join(dir, "restore-fs.log"))
+	type line struct{ wait, send string }
+	for _, l := range []line{
+		{"", "mkcdrec restore-fs --plan /; echo exit=$?"},
+		{`Pass phrase of vault:`, vaultPhrase + "x"},
+		{`does not open the encrypted device vault`, ""},
+		{`Pass phrase of vault:`, vaultPhrase},
+		{`place of /: vg0/root(?s:.*)exit=0\s`, ""},
+	} {
+		if l.wait != "" {
+			if _, err := vm.WaitFor(ctx, l.wait, 3*time.Minute); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if l.send != "" {
+			if err := vm.Send(l.send + "\n"); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	powerOff(ctx, t, vm)
+	lap("opened it at the prompt, for a single file system")
 }
