@@ -96,6 +96,9 @@ type Options struct {
 	Verify   VerifyMode // "": VerifyMetadata
 	Fresh    bool       // ignore the journal of an interrupted restore
 	Progress func(Event)
+	// Sync waits until what was written to the file system of a directory is on
+	// its disk; nil: system.SyncFS.
+	Sync func(dir string) error
 }
 
 // Report says what was done.
@@ -165,6 +168,9 @@ func newExecutor(opt Options) *executor {
 	if opt.Verify == "" {
 		opt.Verify = VerifyMetadata
 	}
+	if opt.Sync == nil {
+		opt.Sync = system.SyncFS
+	}
 	x := &executor{Options: opt, changed: map[string]bool{}, arrays: map[string]string{}}
 	x.m = &x.Plan.Target
 	return x
@@ -186,7 +192,11 @@ func (x *executor) steps(ctx context.Context, done map[string]bool) error {
 		if err := x.journal.write(s.ID, "begun", nil); err != nil {
 			return err
 		}
-		if err := x.step(ctx, i, s); err != nil {
+		err := x.step(ctx, i, s)
+		if err == nil {
+			err = x.onDisk(s)
+		}
+		if err != nil {
 			return fmt.Errorf("step %d of %d, %s: %w", i+1, len(x.Plan.Steps), text, err)
 		}
 		if s.Kind == plan.MountFS && s.Mount.Target == x.tops()[0].Target {

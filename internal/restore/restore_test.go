@@ -163,7 +163,7 @@ func wishedBench(t *testing.T, m, here machine.Machine, info plan.Info, w fit.Wi
 	for _, c := range Crypts(p) {
 		keys[c.Name] = Key{Bytes: []byte("hunter2")}
 	}
-	return Options{Plan: p, Keys: keys, Backup: b, System: run, Root: dir, TargetRoot: filepath.Join(dir, "target"), Journal: filepath.Join(dir, "run/journal")}, run, b
+	return Options{Plan: p, Keys: keys, Backup: b, System: run, Root: dir, TargetRoot: filepath.Join(dir, "target"), Journal: filepath.Join(dir, "run/journal"), Sync: func(string) error { return nil }}, run, b
 }
 
 // commands are the recorded ones, with the temporary directory named DIR.

@@ -341,10 +341,14 @@ func (x *executor) unmountAll(ctx context.Context) error {
 	if err := x.keepTimes(inRootName(tops[0].Target), x.journal.dropCopies); err != nil {
 		return err
 	}
+	if err := x.settle(); err != nil {
+		return err
+	}
 	for _, m := range slices.Backward(tops) {
 		if err := mount.UnmountAll(ctx, x.System, path.Join(x.TargetRoot, m.Target)); err != nil {
 			return err
 		}
 	}
+	x.checkMembers()
 	return nil
 }

@@ -95,11 +95,8 @@ func MakeFixture(ctx context.Context, log Log, recipeDir, name string) (*Fixture
 	if !ok {
 		return nil, fmt.Errorf("there is no fixture %q", name)
 	}
-	cache := os.Getenv("MKCDREC_CACHE")
-	if cache == "" {
-		cache = "/var/cache/mkcdrec-test"
-	}
-	if err := os.MkdirAll(cache, 0o755); err != nil {
+	cache, err := cacheDir()
+	if err != nil {
 		return nil, err
 	}
 	base, baseHash, err := makeBase(ctx, log, recipeDir, cache)
@@ -135,6 +132,15 @@ func MakeFixture(ctx context.Context, log Log, recipeDir, name string) (*Fixture
 		return nil, fmt.Errorf("cannot make the fixture %s: %w", name, err)
 	}
 	return f, nil
+}
+
+// cacheDir is where fixtures are kept between runs.
+func cacheDir() (string, error) {
+	dir := os.Getenv("MKCDREC_CACHE")
+	if dir == "" {
+		dir = "/var/cache/mkcdrec-test"
+	}
+	return dir, os.MkdirAll(dir, 0o755)
 }
 
 // buildFiles is what a fixture is built by, beside the base.
