@@ -125,9 +125,19 @@ func (u *unpacker) problem(name string, err error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.report.Problems = append(u.report.Problems, Problem{name, err})
-	if u.ended == nil && (errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) || errors.Is(err, unix.EROFS)) {
-		u.ended = fail.Hint(fail.New(fail.Failed, "cannot unpack %s: %w", name, err),
-			"the target file system is too small or cannot be written; make room and start again, what is there is kept")
+	is := func(e error) bool { return errors.Is(err, e) }
+	hint := ""
+	switch {
+	case u.ended != nil:
+	case slices.ContainsFunc([]error{unix.ENOSPC, unix.EDQUOT}, is):
+		hint = "the target file system is too small; make room and start again, what is there is kept"
+	// A file system whose disk has failed answers any of these, each in its way;
+	// the next path would go no better.
+	case slices.ContainsFunc([]error{unix.EROFS, unix.EIO, unix.ENXIO, unix.ENODEV, unix.EUCLEAN, unix.ESHUTDOWN}, is):
+		hint = "the target file system cannot be written, or a disk fails: see mount and dmesg; start again when it can, what is there is kept"
+	}
+	if hint != "" {
+		u.ended = fail.Hint(fail.New(fail.Failed, "cannot unpack %s: %w", name, err), "%s", hint)
 	}
 }
 

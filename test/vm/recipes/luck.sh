@@ -131,7 +131,7 @@ if [ "${1:-}" = within ]; then
 		say backing up
 		printf 'level = 1\n' >/run/config.toml
 		mkdir /run/images
-		/out/mkcdrec --config /run/config.toml backup --luks-headers --out /run/images || { code=$?; [ $code = 3 ] || exit $code; }
+		/out/mkcdrec --config /run/config.toml backup --exclude disk:vda --luks-headers --out /run/images || { code=$?; [ $code = 3 ] || exit $code; }
 		cp /run/images/*.iso /out/medium.iso
 		modprobe loop
 		modprobe isofs
