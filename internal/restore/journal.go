@@ -118,6 +118,7 @@ func (j *journal) remove() { _ = os.Remove(j.path) }
 type past struct {
 	begun, done map[string]bool
 	changed     []string
+	other       bool // there are records of another plan
 }
 
 // readJournal returns what a journal says of this plan. A last line that was
@@ -133,7 +134,11 @@ func readJournal(path, digest string) (past, error) {
 	}
 	for line := range strings.SplitSeq(string(b), "\n") {
 		var r record
-		if json.Unmarshal([]byte(line), &r) != nil || r.Plan != digest {
+		if json.Unmarshal([]byte(line), &r) != nil {
+			continue
+		}
+		if r.Plan != digest {
+			p.other = true
 			continue
 		}
 		switch r.State {
@@ -159,10 +164,15 @@ func (x *executor) resume(ctx context.Context) (map[string]bool, error) {
 			return nil, err
 		}
 		if len(p.done) == 0 {
+			other := p.other
 			if p, err = x.journalFromTarget(ctx, digest); err != nil {
 				return nil, err
 			}
+			p.other = p.other || other
 		}
+	}
+	if p.other && len(p.done) == 0 {
+		x.change("", "a restore that was interrupted did not go on, for its plan was another one (disks, their names, wishes or backup): everything was done anew")
 	}
 	there, err := true, error(nil)
 	if len(p.done) > 0 {

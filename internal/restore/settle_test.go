@@ -121,3 +121,29 @@ func TestLostMemberIsNamed(t *testing.T) {
 		})
 	}
 }
+
+// A second start by another plan does everything anew, and says why.
+func TestJournalOfAnotherPlanIsNamed(t *testing.T) {
+	m := machinetest.UEFILVM()
+	for _, inMemory := range []bool{true, false} {
+		o, _, b := bench(t, m, m, plan.Info{})
+		b.unpackErr = fail.New(fail.Failed, "power cut")
+		if _, err := Run(t.Context(), o); err == nil {
+			t.Fatal("no error")
+		}
+		if !inMemory { // the power was cut
+			if err := os.Remove(o.Journal); err != nil {
+				t.Fatal(err)
+			}
+		}
+		b.unpackErr = nil
+		o.Plan.Backup = "B2"
+		rep, err := Run(t.Context(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if rep.Resumed != 0 || !strings.Contains(strings.Join(rep.Changes, "\n"), "its plan was another one") || len(rep.Warnings) != 0 {
+			t.Errorf("in memory %v: %+v", inMemory, rep)
+		}
+	}
+}

@@ -99,7 +99,7 @@ var badLucks = map[string]badLuck{
 		says: []string{`error: .*/dev/sda`, `hint: `},
 	},
 	"EIO in the only file system on the disk": {
-		disks: append([]luckDisk{{serial: replaced + "1", faults: failing(730<<20, 820<<20)}}, pair(bystander)[1:]...), code: 1, touched: []int{0, 1},
+		disks: append([]luckDisk{{serial: replaced + "1", faults: failing(722<<20, 820<<20)}}, pair(bystander)[1:]...), code: 1, touched: []int{0, 1},
 		says: []string{`error: .*(sda|/srv)`},
 	},
 	"EIO on a member": {
@@ -107,11 +107,11 @@ var badLucks = map[string]badLuck{
 		says: []string{`warning: array .* has lost 1 member .*sdb3`}, restored: true, missing: "2 0 1 1",
 	},
 	"disk disappears with all copies of a file system": {
-		disks: pair(bystander), when: `\d+/\d+ [Uu]npack[^\n]*\n`, during: func(ctx context.Context, r *rescueVM) error { return r.unplug(ctx, 0) }, code: 1, touched: []int{0, 1},
+		disks: pair(bystander), when: `==> \d+/\d+ unpack [^\n]*\n`, during: func(ctx context.Context, r *rescueVM) error { return r.unplug(ctx, 0) }, code: 1, touched: []int{0, 1},
 		says: []string{`error: .*`},
 	},
 	"disk disappears that is mirrored": {
-		disks: pair(bystander), when: `\d+/\d+ [Uu]npack[^\n]*\n`, during: func(ctx context.Context, r *rescueVM) error { return r.unplug(ctx, 1) }, code: 3, touched: []int{0, 1},
+		disks: pair(bystander), when: `==> \d+/\d+ unpack [^\n]*\n`, during: func(ctx context.Context, r *rescueVM) error { return r.unplug(ctx, 1) }, code: 3, touched: []int{0, 1},
 		says: []string{`warning: array .* has lost 1 member .*sdb`}, restored: true, missing: "3 1",
 	},
 }

@@ -17,29 +17,27 @@ import (
 // layer (recipes/luck.sh), and its rescue system, saved at its prompt, from
 // where each case starts in seconds. The disks are plugged in after that.
 type luckLab struct {
-	dir     string // medium.iso, vmlinuz, initrd, listing.txt, tools.img, vars.qcow2 with the saved state
+	dir     string // medium.iso, vmlinuz, initrd, listing.txt
+	work    string // tools.img, vars.qcow2 with the saved state, and what the cases make
 	mkcdrec string // replaces the one on the medium, where that is an earlier one; "": it does not
 }
 
-// The small machine has two disks of this size, and the files that luck.sh
-// makes on them.
+// The small machine has two disks of this size; its encrypted device opens by
+// this pass phrase.
 const (
 	luckSize   = 1 << 30
 	luckPhrase = "correct horse"
 )
 
-// makeLuck makes the lab in dir; the small machine is made of the fixtures' base.
-func makeLuck(ctx context.Context, log Log, recipeDir, mkcdrec, dir string) (*luckLab, error) {
-	l := &luckLab{dir: dir}
+// makeLuck makes the lab; the small machine is made of the fixtures' base. Its
+// medium is kept beside the fixtures, by the hash of its recipe and of mkcdrec.
+func makeLuck(ctx context.Context, log Log, recipeDir, mkcdrec, work string) (*luckLab, error) {
+	l := &luckLab{work: work}
 	if from := os.Getenv("MKCDREC_MEDIUM_FROM"); from != "" {
 		l.dir, l.mkcdrec = from, mkcdrec
 		log("the medium is an earlier one, from %s", from)
-	} else {
-		start := time.Now()
-		if err := l.backUp(ctx, log, recipeDir, mkcdrec); err != nil {
-			return nil, err
-		}
-		log("%6s  the small machine was made, and backed up from within", time.Since(start).Round(time.Second))
+	} else if err := l.medium(ctx, log, recipeDir, mkcdrec); err != nil {
+		return nil, err
 	}
 	start := time.Now()
 	if err := l.save(ctx, recipeDir); err != nil {
@@ -49,18 +47,45 @@ func makeLuck(ctx context.Context, log Log, recipeDir, mkcdrec, dir string) (*lu
 	return l, nil
 }
 
-func (l *luckLab) file(name string) string { return filepath.Join(l.dir, name) }
-
-// backUp makes the small machine and its medium.
-func (l *luckLab) backUp(ctx context.Context, log Log, recipeDir, mkcdrec string) error {
+// medium takes the medium of the small machine from the cache, or makes it.
+func (l *luckLab) medium(ctx context.Context, log Log, recipeDir, mkcdrec string) error {
 	cache, err := cacheDir()
 	if err != nil {
 		return err
 	}
-	base, _, err := makeBase(ctx, log, recipeDir, cache)
+	base, hash, err := makeBase(ctx, log, recipeDir, cache)
 	if err != nil {
 		return err
 	}
+	if hash, err = hashFiles(hash, mkcdrec, filepath.Join(recipeDir, "recipes/luck.sh"), filepath.Join(recipeDir, "recipes/listing.sh")); err != nil {
+		return err
+	}
+	unlock, err := lock(filepath.Join(cache, "luck.lock"))
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	l.dir, err = cached(cache, "luck", hash, func(dir string) error {
+		// Those of an earlier mkcdrec are of no use any more.
+		old, _ := filepath.Glob(filepath.Join(cache, "luck-*"))
+		for _, o := range old {
+			if o != dir {
+				os.RemoveAll(o)
+			}
+		}
+		l.dir = dir
+		start := time.Now()
+		err := l.backUp(ctx, recipeDir, base, mkcdrec)
+		log("%6s  the small machine was made, and backed up from within", time.Since(start).Round(time.Second))
+		return err
+	})
+	return err
+}
+
+func (l *luckLab) file(name string) string { return filepath.Join(l.dir, name) }
+
+// backUp makes the small machine and its medium.
+func (l *luckLab) backUp(ctx context.Context, recipeDir, base, mkcdrec string) error {
 	for from, to := range map[string]string{mkcdrec: "mkcdrec", filepath.Join(recipeDir, "recipes/luck.sh"): "luck.sh", filepath.Join(recipeDir, "recipes/listing.sh"): "listing.sh"} {
 		if err := copyFile(from, l.file(to)); err != nil {
 			return err
@@ -75,6 +100,7 @@ func (l *luckLab) backUp(ctx context.Context, log Log, recipeDir, mkcdrec string
 		if err := blankRaw(d.Path, luckSize); err != nil {
 			return err
 		}
+		defer os.Remove(d.Path)
 		disks = append(disks, d)
 	}
 	vm, err := qemu.Start(ctx, qemu.Config{
@@ -119,7 +145,7 @@ luks_key = "/run/luck/key"
 // tools makes the disc with what a case needs in the rescue system: an ext4, as
 // one is made without root.
 func (l *luckLab) tools(ctx context.Context, recipeDir string) error {
-	dir, err := os.MkdirTemp(l.dir, "tools-")
+	dir, err := os.MkdirTemp(l.work, "tools-")
 	if err != nil {
 		return err
 	}
@@ -141,7 +167,7 @@ func (l *luckLab) tools(ctx context.Context, recipeDir string) error {
 			return err
 		}
 	}
-	img := l.file("tools.img")
+	img := filepath.Join(l.work, "tools.img")
 	os.Remove(img)
 	out, err := exec.CommandContext(ctx, "mke2fs", "-q", "-t", "ext4", "-b", "4096", "-d", dir, img, "96M").CombinedOutput()
 	if err != nil {
@@ -157,7 +183,7 @@ func (l *luckLab) config(vars, log string) qemu.Config {
 		Name: "rescue system", Memory: 1024, CPUs: 1, NoReboot: true, Firmware: qemu.UEFI, VarsPath: vars, SerialLog: log,
 		Kernel: l.file("vmlinuz"), Initrd: l.file("initrd"),
 		Append:    "console=tty0 console=ttyS0,115200 quiet mitigations=off no_timer_check rootfstype=ramfs mkcdrec.nonet",
-		CDROMs:    []string{l.file("medium.iso"), l.file("tools.img")},
+		CDROMs:    []string{l.file("medium.iso"), filepath.Join(l.work, "tools.img")},
 		ExtraArgs: []string{"-device", "virtio-scsi-pci,id=scsi"},
 	}
 }
@@ -167,9 +193,9 @@ func (l *luckLab) save(ctx context.Context, recipeDir string) error {
 	if err := l.tools(ctx, recipeDir); err != nil {
 		return err
 	}
-	vars := l.file("vars.qcow2")
+	vars := filepath.Join(l.work, "vars.qcow2")
 	os.Remove(vars)
-	vm, err := qemu.Start(ctx, l.config(vars, l.file("rescue.log")))
+	vm, err := qemu.Start(ctx, l.config(vars, filepath.Join(l.work, "rescue.log")))
 	if err != nil {
 		return err
 	}
@@ -195,7 +221,7 @@ func (l *luckLab) save(ctx context.Context, recipeDir string) error {
 // what the case needs, and plugs the disks in.
 func (l *luckLab) start(ctx context.Context, dir, name string, disks ...luckDisk) (*rescueVM, error) {
 	vars := filepath.Join(dir, name+"-vars.qcow2")
-	if err := copySparse(ctx, l.file("vars.qcow2"), vars); err != nil {
+	if err := copySparse(ctx, filepath.Join(l.work, "vars.qcow2"), vars); err != nil {
 		return nil, err
 	}
 	c := l.config(vars, filepath.Join(dir, name+".log"))

@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-// luck is the lab of a test.
+// luck is the lab of a test. Its machines have one processor, so that two cases
+// at a time take no more than one scenario.
 func luck(ctx context.Context, t *testing.T) (l *luckLab, dir string) {
 	t.Helper()
 	dir = scratch(t)
@@ -82,6 +83,7 @@ func TestGridPowerCutAfterEveryStep(t *testing.T) {
 			continue
 		}
 		t.Run(fmt.Sprintf("%02d", c.after), func(t *testing.T) {
+			t.Parallel()
 			start := time.Now()
 			r, err := l.start(ctx, dir, fmt.Sprintf("cut-%02d", c.after), c.disks...)
 			if err != nil {
@@ -137,7 +139,7 @@ func keepEachStep(ctx context.Context, t *testing.T, l *luckLab, dir string) []p
 	var cuts []powerCut
 	last, mounted := "the check of the backup", false
 	for {
-		m, err := r.WaitFor(ctx, `(\d+)/(\d+) ([^\n]*)\n|END=(\d+)\n`, 6*time.Minute)
+		m, err := r.WaitFor(ctx, `==> (\d+)/(\d+) ([^\n]*)\n|END=(\d+)\n`, 6*time.Minute)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -164,7 +166,7 @@ func keepEachStep(ctx context.Context, t *testing.T, l *luckLab, dir string) []p
 			t.Fatal(err)
 		}
 		last = m[3]
-		mounted = mounted || strings.Contains(m[3], "ount") && strings.HasSuffix(m[3], " /")
+		mounted = mounted || strings.HasPrefix(m[3], "mount ") && strings.HasSuffix(m[3], " for /")
 	}
 	t.Logf("restored in %.0f s, with %d stops; it says:\n%s", time.Since(start).Seconds(), len(cuts), r.Console()[max(0, len(r.Console())-6000):])
 	r.sameAsOriginal(ctx, t, "3 0")

@@ -4,6 +4,10 @@
 # again. Says how many facts there are, the differences, and of how many arrays
 # how many members are missing.
 set -e
+# What the restore has left running: all is to be read from the disks.
+vgchange -q -an vg0 >/dev/null 2>&1 || true
+cryptsetup close vault 2>/dev/null || true
+mdadm --stop --scan >/dev/null 2>&1 || true
 mdadm --assemble --scan --run >/dev/null 2>&1 || true
 udevadm settle
 md() { mdadm --detail --scan | sed -n "s|^ARRAY \([^ ]*\) .*name=[^ ]*$1 .*|\1|p"; }
@@ -24,4 +28,4 @@ umount -R /mnt/x
 vgchange -q -an vg0 >/dev/null
 cryptsetup close vault
 grep -h . /sys/block/md*/md/degraded | sort | uniq -c
-mdadm --stop --scan >/dev/null 2>&1
+mdadm --stop --scan >/dev/null 2>&1 || true
