@@ -104,7 +104,7 @@ func (l *luckLab) backUp(ctx context.Context, recipeDir, base, mkcdrec string) e
 		disks = append(disks, d)
 	}
 	vm, err := qemu.Start(ctx, qemu.Config{
-		Name: "the small machine", Memory: 1536, CPUs: 1, NoReboot: true, Firmware: qemu.UEFI,
+		Name: "the small machine", Memory: 2048, CPUs: 1, NoReboot: true, Firmware: qemu.UEFI,
 		Kernel: filepath.Join(base, "vmlinuz"), Initrd: filepath.Join(base, "initrd.img"),
 		Append: "root=/dev/vda rw console=ttyS0,115200 quiet mitigations=off no_timer_check panic=-1 init=/bin/bash -- -c " +
 			`"mkdir -p /out; mount -t 9p -o trans=virtio,msize=1048576 out /out; exec bash /out/luck.sh"`,

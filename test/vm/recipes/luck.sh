@@ -130,9 +130,9 @@ if [ "${1:-}" = within ]; then
 		set -e
 		say backing up
 		printf 'level = 1\n' >/run/config.toml
-		mkdir /run/images
-		/out/mkcdrec --config /run/config.toml backup --exclude disk:vda --luks-headers --out /run/images || { code=$?; [ $code = 3 ] || exit $code; }
-		cp /run/images/*.iso /out/medium.iso
+		mkdir /var/tmp/images
+		/out/mkcdrec --config /run/config.toml backup --exclude disk:vda --luks-headers --out /var/tmp/images || { code=$?; [ $code = 3 ] || exit $code; }
+		cp /var/tmp/images/*.iso /out/medium.iso
 		modprobe loop
 		modprobe isofs
 		mount -o loop,ro /out/medium.iso /mnt
