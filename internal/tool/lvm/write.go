@@ -63,3 +63,8 @@ func Activate(ctx context.Context, r system.Runner, group string) error {
 
 // bytes writes a size so that LVM takes it as bytes.
 func bytes(b machine.Bytes) string { return strconv.FormatInt(int64(b), 10) + "b" }
+
+// Deactivate makes the volumes of a group disappear (vgchange(8)).
+func Deactivate(ctx context.Context, r system.Runner, group string) error {
+	return run(ctx, r, "deactivate volume group "+group, "vgchange", "-a", "n", group)
+}
