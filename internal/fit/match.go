@@ -132,6 +132,9 @@ func (m *matcher) take(i int, d machine.Disk, why string) {
 	m.choices = append(m.choices, plan.Choice{Subject: "disk " + m.needed[i].Name, Chosen: d.Name, Why: why})
 }
 
+// toldByName is why a disk that was mapped was chosen.
+const toldByName = "told so by name"
+
 // mapped takes the disks that the administrator mapped by name.
 func (m *matcher) mapped() error {
 	for i, n := range m.needed {
@@ -143,7 +146,7 @@ func (m *matcher) mapped() error {
 		if at < 0 {
 			return fail.New(fail.Refused, "cannot map disk %s to %s: that disk is mapped twice or is not among the disks allowed", n.Name, to)
 		}
-		m.take(i, m.free[at], "told so by name")
+		m.take(i, m.free[at], toldByName)
 	}
 	return nil
 }

@@ -21,7 +21,11 @@ func bars(out *strings.Builder, p Plan) {
 	out.WriteString("\nDisks, now and after (a bar is a disk, to scale; . is free):\n")
 	for _, pic := range pictures {
 		wrap(out, "  ", diskText(pic.Disk))
-		now, after := half("NOW, will be lost", pic.Now), half("AFTER", pic.After)
+		title := "NOW, will be lost"
+		if len(p.Images) > 0 {
+			title = "NOW, not there yet"
+		}
+		now, after := half(title, pic.Now), half("AFTER", pic.After)
 		for i := range max(len(now), len(after)) {
 			line := "  " + pad(at(now, i), column) + "  " + at(after, i)
 			out.WriteString(strings.TrimRight(line, " ") + "\n")

@@ -25,12 +25,17 @@ func Describe(w io.Writer, p Plan) error {
 		what = fmt.Sprintf("Restore the file system of %s of %s", p.Scope.Text(), p.Host)
 	}
 	wrap(&out, "", what+" from backup "+p.Backup)
-	if p.Scope != nil && p.Scope.Keep {
+	erases := p.Erases
+	switch {
+	case len(p.Images) > 0:
+		p.describeImages(&out)
+		erases = nil
+	case p.Scope != nil && p.Scope.Keep:
 		out.WriteString("\nFiles of the same names will be OVERWRITTEN on:\n")
-	} else {
+	default:
 		out.WriteString("\nThis will be ERASED:\n")
 	}
-	for _, e := range p.Erases {
+	for _, e := range erases {
 		wrap(&out, "  ", e.Text(p.Target))
 		for _, h := range e.Holds {
 			wrap(&out, "      ", h)

@@ -24,6 +24,7 @@ type Info struct {
 	Content machine.Bytes // bytes of content to unpack
 	Clone   *CloneWishes  // not nil: this becomes another machine
 	Changes *Changes      // what was wished otherwise than recorded (fit.Wishes.Changes); nil: nothing
+	Images  []Image       // the disks of here, where they are image files
 }
 
 // Restore makes the plan that turns the disks of fitted (see fit.Onto) into
@@ -34,7 +35,7 @@ func Restore(fitted machine.Machine, choices []Choice, here machine.Machine, inf
 	if err := firmwareFits(fitted, here); err != nil {
 		return Plan{}, err
 	}
-	b := builder{p: Plan{Version: Version, Backup: info.Backup, Host: info.Host, Clone: info.Clone != nil, Target: fitted, Choices: choices}}
+	b := builder{p: Plan{Version: Version, Backup: info.Backup, Host: info.Host, Clone: info.Clone != nil, Images: info.Images, Target: fitted, Choices: choices}}
 	if !info.Changes.none() {
 		b.p.Changes = info.Changes
 	}
@@ -360,6 +361,9 @@ func (p Plan) Digest() string {
 // Renames maps the kernel names of recorded disks to those here, where they differ.
 func (p Plan) Renames() map[string]string {
 	out := map[string]string{}
+	if len(p.Images) > 0 {
+		return out // what they are called here, nobody calls them later
+	}
 	for _, c := range p.Choices {
 		was, ok := strings.CutPrefix(c.Subject, "disk ")
 		if ok && was != c.Chosen && p.Target.Disk(c.Chosen) != nil {

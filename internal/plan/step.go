@@ -46,6 +46,7 @@ type Plan struct {
 	Clone   bool            `json:"clone,omitempty"`
 	Scope   *Scope          `json:"scope,omitempty"`   // nil: the whole machine
 	Changes *Changes        `json:"changes,omitempty"` // nil: as recorded
+	Images  []Image         `json:"images,omitempty"`  // not empty: the disks are image files
 	Target  machine.Machine `json:"target"`
 	Choices []Choice        `json:"choices"` // why each disk was chosen
 	Erases  []Erased        `json:"erases"`  // what will be gone, for the question

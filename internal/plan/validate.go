@@ -22,6 +22,9 @@ func Validate(p Plan) error {
 	if err := validPaths(p.Target); err != nil {
 		return err
 	}
+	if err := p.validImages(); err != nil {
+		return err
+	}
 	if p.Scope == nil && p.Target.MountAt("/") == nil {
 		return fail.New(fail.Refused, "no root file system is recorded")
 	}
