@@ -51,7 +51,7 @@ func (f planFileFlags) read(cmd *cobra.Command, ans *restore.Answers) (*plan.Fil
 	if f.in == "" {
 		return nil, nil
 	}
-	for _, name := range slices.Concat(answeredFlags, []string{"grow", "plan-out"}) {
+	for _, name := range slices.Concat(answeredFlags, []string{"grow", "plan-out", "to-image", "image-size", "firmware"}) {
 		if cmd.Flags().Changed(name) && !slices.Contains(besidePlan, name) {
 			return nil, fail.Hint(fail.New(fail.Usage, "--%s and --plan-in exclude each other", name), "the plan has decided it; make another one with --plan-out")
 		}

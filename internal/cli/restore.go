@@ -41,6 +41,7 @@ type restoreFlags struct {
 	noSwap     bool
 	sizes      map[string]string
 	kinds      map[string]string
+	image      imageFlags
 }
 
 func (a *app) restoreCommand() *cobra.Command {
@@ -74,13 +75,14 @@ no_swap = true, size = { "/home" = "40G" } and fs = { "/data" = "xfs" }.
 
 After an interruption start it again, with the same wishes: it goes on where it
 was.
-` + planFileText,
+` + planFileText + imageText,
 		Example: `  mkcdrec restore --plan
   mkcdrec restore
   mkcdrec restore --plan-out /mnt/usb/plan.json    # later: --plan-in
   mkcdrec restore --map vda=nvme0n1
   mkcdrec restore --drop /scratch --no-swap --size /home=40G --plan
-  mount -t nfs nas:/backups /mnt && mkcdrec restore /mnt`,
+  mount -t nfs nas:/backups /mnt && mkcdrec restore /mnt
+  mkcdrec restore web1.iso --to-image web1.raw      # on any machine: a disk image`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.runRestore(cmd, args, f) },
 	}
@@ -95,9 +97,11 @@ func (a *app) cloneCommand() *cobra.Command {
 		Short: "(in the rescue system) make another machine from a backup",
 		Long: `As restore, onto another machine: disks of other sizes and names, a new host
 name, a new machine-id, new ssh host keys, addresses by DHCP or as given. The
-wishes of restore (--drop, --no-swap, --size, --fs) are those of clone, too.`,
+wishes of restore (--drop, --no-swap, --size, --fs) are those of clone, too, and so
+is --to-image: another machine, as a disk image.`,
 		Example: `  mkcdrec clone --hostname web2
-  mkcdrec clone --hostname web2 --address 192.0.2.7/24 --gateway 192.0.2.1`,
+  mkcdrec clone --hostname web2 --address 192.0.2.7/24 --gateway 192.0.2.1
+  mkcdrec clone web1.iso --hostname web2 --to-image web2.raw --firmware uefi --image-size 40G`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.runRestore(cmd, args, f) },
 	}
@@ -119,6 +123,7 @@ func (a *app) restoreFlags(c *cobra.Command, f *restoreFlags) {
 	c.Flags().BoolVar(&f.anyMachine, "any-machine", f.anyMachine, "this need not be the machine that was backed up")
 	c.Flags().BoolVar(&f.fresh, "fresh", false, "begin anew after an interruption, do not go on")
 	f.file.add(c)
+	f.image.add(c)
 	c.Flags().StringArrayVar(&f.drop, "drop", nil, "leave the file system of this `MOUNTPOINT` out (repeatable)")
 	c.Flags().BoolVar(&f.noSwap, "no-swap", false, "make no swap")
 	c.Flags().StringToStringVar(&f.sizes, "size", nil, "`MOUNTPOINT=SIZE` of a file system's volume or partition, as in /home=40G; or swap=2G")
@@ -132,6 +137,12 @@ func (a *app) runRestore(cmd *cobra.Command, args []string, f restoreFlags) erro
 	ans, err := f.answered(cmd)
 	if err != nil {
 		return err
+	}
+	if err := f.image.check(cmd); err != nil {
+		return err
+	}
+	if len(f.image.to) > 0 {
+		return a.runToImage(cmd, args, f, ans)
 	}
 	saved, err := f.file.read(cmd, &ans)
 	if err != nil {
@@ -192,7 +203,7 @@ func (a *app) openRecovery(ctx context.Context, args []string, id string, planOn
 	r := &recovery{inRescue: fileExists(rescue.IdentityPath)}
 	if !r.inRescue && !planOnly {
 		return nil, fail.Hint(fail.New(fail.Refused, "this is not the rescue system: restoring here would overwrite what the machine that is running stands on"),
-			"boot the medium; --plan shows the plan here; single files come back by: mkcdrec extract")
+			"boot the medium; --plan shows the plan here, --to-image makes a disk image; single files come back by: mkcdrec extract")
 	}
 	if r.inRescue && !a.awaitMedium(ctx, mediumFound, mediumPatience) {
 		a.ui.Warn("the medium has not appeared: the disk that it is cannot be told from others")
@@ -336,8 +347,10 @@ func (a *app) runPlan(ctx context.Context, o restore.Options, content int64) (re
 	defer release()
 	var pr *ui.Progress
 	total := int64(0)
-	o.Look = func(ctx context.Context) (machine.Machine, error) {
-		return inspect.Machine(ctx, a.host, inspect.Options{})
+	if o.Images == nil { // which nobody else knows of
+		o.Look = func(ctx context.Context) (machine.Machine, error) {
+			return inspect.Machine(ctx, a.host, inspect.Options{})
+		}
 	}
 	o.Progress = func(e restore.Event) {
 		switch e.State {

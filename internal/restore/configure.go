@@ -29,6 +29,11 @@ func (x *executor) identity(ctx context.Context, s plan.Step) error {
 	renames := x.Plan.Renames()
 	for _, name := range deviceFiles {
 		err := x.edit(name, func(b []byte) ([]byte, string) {
+			if x.Images != nil && !strings.HasSuffix(name, "/device.map") {
+				if disk := x.namesDisk(b); disk != "" {
+					x.warn("/%s names %s, which a virtual machine may call otherwise: give its disk the bus that it had", name, disk)
+				}
+			}
 			for _, p := range identity.Pinned(b) {
 				if strings.HasSuffix(name, "/device.map") {
 					break // grub-install makes it anew

@@ -99,6 +99,9 @@ func (x *executor) headerFits(c machine.Crypt, data []byte) error {
 // journal is in no file system of a disk.
 func (x *executor) withFile(data []byte, do func(file string) error) error {
 	base := filepath.Dir(x.Journal)
+	if x.Images != nil { // whose journal is on a disk
+		base = filepath.Dir(DefaultJournal)
+	}
 	if err := os.MkdirAll(base, 0o700); err != nil {
 		return fmt.Errorf("cannot keep the copy of a LUKS header: %w", err)
 	}

@@ -55,6 +55,9 @@ func (x *executor) whole(name string) (string, error) {
 // partitions maps the partition numbers of a disk to kernel names
 // (/sys/block/DISK/NAME/partition).
 func (x *executor) partitions(disk string) (map[int]string, error) {
+	if mapped := x.Images.Partitions(disk); mapped != nil {
+		return mapped, nil
+	}
 	files, err := filepath.Glob(filepath.Join(x.Root, "/sys/block", disk, "*", "partition"))
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the partitions of %s: %w", disk, err)

@@ -142,6 +142,9 @@ func (x *executor) efi(ctx context.Context, bl machine.BootLoader) error {
 	if err != nil {
 		return err
 	}
+	if x.Images != nil {
+		return nil // by the fallback path: an image has no firmware to keep an entry
+	}
 	if err := x.entry(ctx, esp, bl, loader); err != nil {
 		if !fallback {
 			return err

@@ -56,7 +56,11 @@ func (x *executor) mount(ctx context.Context, s plan.Step) error {
 	if there, err := x.isMounted(target); err != nil || there {
 		return err // left by an earlier start in this rescue system
 	}
-	return mount.Mount(ctx, x.System, dev, target, string(x.m.FileSystemOn(s.Device).Kind), mountOptions(*x.m.FileSystemOn(s.Device), *s.Mount))
+	kind, options := x.m.FileSystemOn(s.Device).Kind, mountOptions(*x.m.FileSystemOn(s.Device), *s.Mount)
+	if x.Images != nil && kind == "xfs" {
+		options += ",nouuid" // the recorded one may be mounted on this machine
+	}
+	return mount.Mount(ctx, x.System, dev, target, string(kind), options)
 }
 
 // inRootName is an absolute path as os.Root takes it.

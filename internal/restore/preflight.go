@@ -32,6 +32,9 @@ func (x *executor) preflight(ctx context.Context) error {
 	default:
 		return fail.New(fail.Unsupported, "this version cannot install the boot loader %q", x.m.BootLoader.Kind)
 	}
+	if err := x.checkImages(); err != nil {
+		return err
+	}
 	if err := x.checkDevices(ctx); err != nil {
 		return err
 	}
@@ -170,6 +173,9 @@ func (x *executor) otherArrays(here *machine.Machine, target map[string]bool) er
 // has to be on a medium that is made for it.
 func Tools(p plan.Plan) []string {
 	need := map[string]bool{"mount": true, "umount": true, "udevadm": true, "blkid": true, "wipefs": true, "dd": true}
+	if len(p.Images) > 0 {
+		need["losetup"] = true
+	}
 	for _, s := range p.Steps {
 		switch s.Kind {
 		case plan.PartitionDisk:
@@ -223,6 +229,9 @@ func (x *executor) checkTools() error {
 		if _, err := x.System.LookPath(n); err != nil {
 			missing = append(missing, n)
 		}
+	}
+	if len(missing) > 0 && x.Images != nil {
+		return fail.Hint(fail.New(fail.Unsupported, "programs are missing here: %s", strings.Join(missing, ", ")), "install them, or make the image in the rescue system")
 	}
 	if len(missing) > 0 {
 		return fail.Hint(fail.New(fail.Unsupported, "programs are missing here: %s", strings.Join(missing, ", ")),

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/mkcdrec/mkcdrec/internal/diskimage"
 	"github.com/mkcdrec/mkcdrec/internal/fail"
 	"github.com/mkcdrec/mkcdrec/internal/machine"
 	"github.com/mkcdrec/mkcdrec/internal/plan"
@@ -91,6 +92,9 @@ type Options struct {
 	Keys       map[string]Key
 	TargetRoot string // "": DefaultTarget
 	Journal    string // "": DefaultJournal
+	// Images are the disks of the plan where it makes image files; nil for disks.
+	// System must then be Images.Confined().
+	Images *diskimage.Set
 	// Root is prefixed to /sys, /proc and /dev when they are read; "" outside of tests.
 	Root     string
 	Verify   VerifyMode // "": VerifyMetadata
@@ -128,6 +132,13 @@ type executor struct {
 // fail.Interrupted and a second Run with the same plan goes on.
 func Run(ctx context.Context, opt Options) (Report, error) {
 	x := newExecutor(opt)
+	if x.Images != nil {
+		return x.intoImages(ctx)
+	}
+	return x.run(ctx)
+}
+
+func (x *executor) run(ctx context.Context) (Report, error) {
 	if err := x.preflight(ctx); err != nil {
 		return x.report, err
 	}
@@ -152,7 +163,7 @@ func (x *executor) unfinished(ctx context.Context, err error) error {
 	if ctx.Err() != nil || errors.Is(err, context.Canceled) {
 		err = &fail.Error{Kind: fail.Interrupted, Err: fmt.Errorf("the restore was interrupted: %w", err)}
 	}
-	if fail.HintOf(err) == "" {
+	if fail.HintOf(err) == "" && x.Images == nil {
 		err = fail.Hint(err, "the restore is not finished; a second start goes on from here (journal: %s)", x.Journal)
 	}
 	return err
@@ -249,6 +260,9 @@ func (x *executor) changedPaths() []string {
 }
 
 func (x *executor) step(ctx context.Context, i int, s plan.Step) error {
+	if err := x.ours(s); err != nil {
+		return err
+	}
 	switch s.Kind {
 	case plan.Release:
 		return x.release(ctx, s)

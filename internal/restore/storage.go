@@ -130,6 +130,9 @@ func (x *executor) partition(ctx context.Context, s plan.Step) error {
 	if err := udev.Settle(ctx, x.System); err != nil {
 		return err
 	}
+	if d := x.m.Disk(disk); x.Images != nil && !x.Images.Scans && d != nil {
+		return x.Images.MapPartitions(ctx, *d, *s.Table)
+	}
 	for attempt := range 20 {
 		parts, err := x.partitions(disk)
 		if err != nil {

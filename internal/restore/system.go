@@ -134,6 +134,9 @@ func (x *executor) bind(ctx context.Context) error {
 		}
 		x.binds = append(x.binds, target)
 	}
+	if err := x.hideFirmware(ctx); err != nil {
+		return err
+	}
 	// Programs that run there leave their traces in the directories' times.
 	x.changed["tmp"], x.changed["var/tmp"] = true, true
 	return nil
@@ -284,7 +287,11 @@ func (x *executor) needed(kernel string) []string {
 	}
 	var out []string
 	for _, d := range x.m.Disks {
-		for _, m := range x.drivers(d.Name) {
+		drivers := x.drivers(d.Name)
+		if x.Images != nil {
+			drivers = virtualDrivers
+		}
+		for _, m := range drivers {
 			if !in[m] && !slices.Contains(out, m) {
 				out = append(out, m)
 			}
