@@ -28,6 +28,7 @@ type fitter struct {
 	wishes  Wishes
 	gaps    map[string][]machine.Partition // left out, by recorded disk or array
 	pins    pins                           // sizes that were wished, under the new names
+	apart   map[machine.Ref]bool           // volumes whose parts lay on disks of their own
 }
 
 func (f *fitter) say(subject, chosen, why string, args ...any) {

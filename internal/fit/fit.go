@@ -83,7 +83,7 @@ func onto(recorded, here machine.Machine, w Wishes) (machine.Machine, []plan.Cho
 		return machine.Machine{}, nil, err
 	}
 	f := fitter{m: &out, choices: append(choices, matched...), wishes: w, gaps: wished.gaps,
-		grown: map[string]bool{}, members: map[machine.Ref]resize{}, relaid: map[string]bool{}}
+		grown: map[string]bool{}, members: map[machine.Ref]resize{}, relaid: map[string]bool{}, apart: apart(&recorded)}
 	if err := f.otherFirmware(here.Firmware); err != nil {
 		return machine.Machine{}, nil, err
 	}
@@ -249,6 +249,11 @@ func rename(m *machine.Machine, pairs []machine.Disk) (names map[string]string) 
 		for j := range g.Logical {
 			for k := range g.Logical[j].Devices {
 				ref(&g.Logical[j].Devices[k])
+			}
+			if p := g.Logical[j].Pool; p != nil {
+				for k := range p.Metadata.Devices {
+					ref(&p.Metadata.Devices[k])
+				}
 			}
 		}
 	}

@@ -61,7 +61,7 @@ func (f *fitter) resizedBelow(l machine.Layer, r machine.Ref, was, now machine.B
 		if p.On != r {
 			continue
 		}
-		size := (now - pvMetadata) / extent(g) * extent(g)
+		size := max(now-pvStart(*p), 0) / extent(g) * extent(g)
 		if size > p.Size {
 			f.grown[g.Name] = true
 		}

@@ -167,6 +167,9 @@ func DeviceNames(here machine.Machine) map[string][]machine.Ref {
 	}
 	for _, g := range here.VolumeGroups {
 		for _, lv := range g.Logical {
+			if lv.Pool != nil {
+				continue // what writes to it writes over all its volumes
+			}
 			name := g.Name + "/" + lv.Name
 			add(machine.LVRef(g.Name, lv.Name), name, "/dev/"+name, machine.MapperPath(g.Name, lv.Name))
 		}

@@ -96,10 +96,7 @@ func carrier(m *machine.Machine, target string, r machine.Ref, size machine.Byte
 	case dev.Crypt != nil:
 		return carrier(m, target, dev.Crypt.On, dev.Crypt.Offset+up(size, cryptUnit))
 	case dev.Volume != nil:
-		if dev.Volume.Stripes > 1 || len(dev.Volume.Devices) > 0 {
-			return refuse("volume " + r.Body() + " is striped, or bound to certain disks")
-		}
-		return r, up(size, extent(dev.Group)), nil
+		return r, up(size, unit(dev.Group, *dev.Volume).data), nil
 	case dev.Partition != nil:
 		return r, up(size, align), nil
 	case dev.Array != nil:

@@ -94,43 +94,54 @@ func (f *fitter) least(r machine.Ref, size machine.Bytes) machine.Bytes {
 }
 
 // leastLV is how small a logical volume may become, in whole extents (of all
-// stripes).
+// stripes). A thin volume keeps the size that it promises; its pool is what
+// has to hold the content.
 func (f *fitter) leastLV(g *machine.VolumeGroup, lv machine.LogicalVolume) machine.Bytes {
-	unit := extent(g) * machine.Bytes(max(lv.Stripes, 1))
-	if len(lv.Devices) > 0 || lv.Stripes > 1 {
-		return lv.Size // where it lies matters; its size stays
+	r := machine.LVRef(g.Name, lv.Name)
+	var least machine.Bytes
+	switch {
+	case lv.Kind == machine.ThinKind:
+		return lv.Size
+	case lv.Pool != nil:
+		least = f.leastPool(g, lv)
+	default:
+		least = f.least(r, lv.Size)
 	}
-	return min(up(f.least(machine.LVRef(g.Name, lv.Name), lv.Size), unit), lv.Size)
+	return min(up(least, unit(g, lv).data), lv.Size)
 }
 
-func extent(g *machine.VolumeGroup) machine.Bytes {
-	if g.ExtentSize > 0 {
-		return g.ExtentSize
-	}
-	return 4 * mib
-}
+func extent(g *machine.VolumeGroup) machine.Bytes { return g.Extent() }
 
 // leastPV is the smallest device for this member of a group: what the volumes
-// need at least, less what the other members hold.
+// need at least, less what the other members hold. Where volumes need a part of
+// themselves on every member, that has to have room.
 func (f *fitter) leastPV(g *machine.VolumeGroup, r machine.Ref) machine.Bytes {
-	var need, others machine.Bytes
+	need, others, legs, start := g.Spare, machine.Bytes(0), machine.Bytes(0), pvMetadata
 	for _, lv := range g.Logical {
-		if lv.Stripes > 1 || len(lv.Devices) > 0 {
-			// Each member must keep its part; do not touch any of them.
-			for _, p := range g.Physical {
-				if p.On == r {
-					return p.Size + pvMetadata + extent(g)
-				}
+		lv.Size = f.leastLV(g, lv)
+		need += lv.Takes(extent(g))
+		for _, p := range lv.Parts() {
+			if p.Legs() > 1 && p.Legs() >= len(g.Physical) {
+				legs += p.Leg(extent(g))
 			}
 		}
-		need += f.leastLV(g, lv)
 	}
 	for _, p := range g.Physical {
 		if p.On != r {
 			others += p.Size
+		} else {
+			start = pvStart(p)
 		}
 	}
-	return max(need-others, extent(g)) + pvMetadata + extent(g)
+	return max(need-others, legs, extent(g)) + start + extent(g)
+}
+
+// pvStart is what a member of a group has before its first extent.
+func pvStart(p machine.PhysicalVolume) machine.Bytes {
+	if p.Start > 0 {
+		return p.Start
+	}
+	return pvMetadata
 }
 
 // resized tells what lies on a device that the device has another size now.
@@ -169,70 +180,6 @@ func scaledInodes(n int64, was, now machine.Bytes) int64 {
 		return int64(float64(n) * (float64(now) / float64(was)))
 	}
 	return min(n, max(int64(now/8192), 16))
-}
-
-// group shrinks the volumes of a group that lost space, or grows its largest
-// one when that was wished.
-func (f *fitter) group(g *machine.VolumeGroup) error {
-	var room, used machine.Bytes
-	for _, p := range g.Physical {
-		room += p.Size / extent(g) * extent(g)
-	}
-	for _, lv := range g.Logical {
-		used += up(lv.Size, extent(g))
-	}
-	switch {
-	case used > room:
-		return f.shrinkVolumes(g, used-room)
-	case f.grown[g.Name] && f.wishes.GrowLargest:
-		return f.growLargest(g, room-used)
-	case f.grown[g.Name]:
-		f.say("volume group "+g.Name, plan.Size(room-used)+" free", "the disk is larger; the volumes keep their sizes")
-	}
-	return nil
-}
-
-func (f *fitter) shrinkVolumes(g *machine.VolumeGroup, missing machine.Bytes) error {
-	spare := make([]machine.Bytes, len(g.Logical))
-	for i, lv := range g.Logical {
-		spare[i] = (lv.Size - f.leastLV(g, lv)) / extent(g) * extent(g)
-	}
-	give, ok := share(missing, spare, extent(g))
-	if !ok {
-		return fail.New(fail.Refused, "volume group %s is too small on these disks: its volumes need %s more", g.Name, plan.Size(missing))
-	}
-	for i, b := range give {
-		if b == 0 {
-			continue
-		}
-		lv := &g.Logical[i]
-		if err := f.setVolume(g, lv, lv.Size-b); err != nil {
-			return err
-		}
-		f.say("volume "+g.Name+"/"+lv.Name, "shrinks to "+plan.Size(lv.Size), "the disk is smaller; what is on it fits")
-	}
-	return nil
-}
-
-func (f *fitter) growLargest(g *machine.VolumeGroup, space machine.Bytes) error {
-	best := -1
-	for i, lv := range g.Logical {
-		if len(lv.Devices) == 0 && lv.Stripes <= 1 && f.growable(machine.LVRef(g.Name, lv.Name)) && (best < 0 || lv.Size > g.Logical[best].Size) {
-			best = i
-		}
-	}
-	if space = space / extent(g) * extent(g); best < 0 || space <= 0 {
-		return nil
-	}
-	lv := &g.Logical[best]
-	f.say("volume "+g.Name+"/"+lv.Name, "grows to "+plan.Size(lv.Size+space), "it is the largest volume that can grow")
-	return f.setVolume(g, lv, lv.Size+space)
-}
-
-func (f *fitter) setVolume(g *machine.VolumeGroup, lv *machine.LogicalVolume, size machine.Bytes) error {
-	was := lv.Size
-	lv.Size = size
-	return f.resized(machine.LVRef(g.Name, lv.Name), was, size)
 }
 
 // fileSystems adapts block sizes to the sectors below and checks that what was

@@ -243,8 +243,11 @@ func (a *applied) vacate(r machine.Ref) error {
 	var below []machine.Ref
 	switch {
 	case dev.Volume != nil:
-		name := dev.Volume.Name
+		name, pool := dev.Volume.Name, dev.Volume.In
 		dev.Group.Logical = filter(dev.Group.Logical, func(lv machine.LogicalVolume) bool { return lv.Name != name })
+		if pool != "" && len(dev.Group.ThinIn(pool)) == 0 {
+			return a.vacate(machine.LVRef(dev.Group.Name, pool))
+		}
 	case dev.Crypt != nil:
 		name := dev.Crypt.Name
 		below = append(below, dev.Crypt.On)

@@ -216,7 +216,7 @@ func TestWishesThatAreRefused(t *testing.T) {
 		}(), Wishes{Kinds: map[string]machine.FSKind{"/a": "ext4"}}, "no other kind has subvolumes", fail.Refused},
 		{"too small for btrfs", machinetest.UEFILVM(), Wishes{Drop: []string{}, Kinds: map[string]machine.FSKind{"/home": "btrfs"}, Content: map[string]machine.Bytes{"/home": 4 << 30}}, "as btrfs it needs at least", fail.Refused},
 		{"ESP sized", withData(), Wishes{Sizes: map[string]machine.Bytes{"/boot/efi": 1 << 30}}, "keeps its size", fail.Refused},
-		{"striped", machinetest.TwoDisks(), Wishes{Sizes: map[string]machine.Bytes{"/srv": 8 << 30}}, "is striped", fail.Refused},
+		{"striped, too large", machinetest.TwoDisks(), Wishes{Sizes: map[string]machine.Bytes{"/srv": 800 << 30}}, "/srv cannot have", fail.Refused},
 		{"too large", withData(), Wishes{Sizes: map[string]machine.Bytes{"/data": 1 << 40}}, "/data cannot have 1 TiB here: it can have ", fail.Refused},
 		{"too small", withData(), Wishes{Sizes: map[string]machine.Bytes{"/data": 100 * mib}}, "/data cannot have 100 MiB here: it can have ", fail.Refused},
 		{"too large volume", machinetest.UEFILVM(), Wishes{Sizes: map[string]machine.Bytes{"/home": 30 << 30}}, "/home cannot have 30 GiB here: it can have ", fail.Refused},

@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"github.com/mkcdrec/mkcdrec/internal/machine"
-	"github.com/mkcdrec/mkcdrec/internal/snapshot"
 	"github.com/mkcdrec/mkcdrec/internal/tool/blkid"
 	"github.com/mkcdrec/mkcdrec/internal/tool/lvm"
 )
@@ -20,9 +19,12 @@ func (in *inspector) hasLVM() bool {
 	return false
 }
 
+// usualStart is where LVM puts the first extent of a physical volume by itself
+// (lvm.conf(5), default_data_alignment).
+const usualStart = machine.Bytes(1 << 20)
+
 // volumeGroups records LVM. A group that lies on something that cannot be
-// recorded is a finding as a whole, and so is a volume of another kind than
-// linear and striped.
+// recorded is a finding as a whole.
 func (in *inspector) volumeGroups() {
 	if !in.hasLVM() {
 		return
@@ -51,80 +53,26 @@ func (in *inspector) volumeGroups() {
 				ok = false
 				continue
 			}
-			vg.Physical = append(vg.Physical, machine.PhysicalVolume{On: n.ref, UUID: p.UUID, Size: p.Size, Free: p.Free})
+			pv := machine.PhysicalVolume{On: n.ref, UUID: p.UUID, Size: p.Size, Free: p.Free, Tags: p.Tags}
+			if p.Start != usualStart {
+				pv.Start = p.Start
+			}
+			vg.Physical = append(vg.Physical, pv)
+		}
+		if g.Lock != "" && g.Lock != "none" {
+			in.blocking("lvm:"+g.Name, "take it out of the backup by this name, and back it up where its lock manager runs",
+				"volume group %s is shared with other machines (%s)", g.Name, g.Lock)
+			ok = false
+		}
+		if g.System != "" {
+			in.note("lvm-system:"+g.Name, "after a restore: vgchange --systemid "+g.System+" "+g.Name,
+				"volume group %s belongs to the machine with the system ID %s; it is made again without", g.Name, g.System)
 		}
 		if ok {
-			vg.Logical = in.logical(g.Name, rep.Segments)
+			in.logical(&vg, rep)
 			in.m.VolumeGroups = append(in.m.VolumeGroups, vg)
 		}
 	}
-}
-
-// logical puts the segments of a group's volumes together.
-func (in *inspector) logical(vg string, segments []lvm.Segment) []machine.LogicalVolume {
-	var out []machine.LogicalVolume
-	byName := map[string][]lvm.Segment{}
-	var order []string
-	for _, s := range segments {
-		if s.Group != vg {
-			continue
-		}
-		if byName[s.Volume] == nil {
-			order = append(order, s.Volume)
-		}
-		byName[s.Volume] = append(byName[s.Volume], s)
-	}
-	for _, name := range order {
-		segs := byName[name]
-		finding := "lvm:" + vg + "/" + name
-		if snapshot.IsVolume(name, segs[0].Origin, segs[0].Tags) {
-			in.note(finding, "", "logical volume %s/%s is the snapshot of a backup that runs, or that was killed: the next one removes it", vg, name)
-			continue
-		}
-		if kind := otherSegment(segs); kind != "" {
-			in.blocking(finding, "take it out of the backup by this name; it must be made anew by hand",
-				"logical volume %s/%s is of kind %s: only linear and striped volumes can be recorded", vg, name, kind)
-			continue
-		}
-		if segs[0].Origin != "" {
-			in.blocking(finding, "remove the snapshot, or take it out of the backup by this name",
-				"logical volume %s/%s is a snapshot of %s", vg, name, segs[0].Origin)
-			continue
-		}
-		lv := machine.LogicalVolume{Name: name, UUID: segs[0].UUID, Size: segs[0].Size, Kind: "linear", Tags: segs[0].Tags}
-		seen := map[machine.Ref]bool{}
-		striped := 0
-		for _, s := range segs {
-			if s.Type == "striped" && s.Stripes > 1 {
-				striped++
-			}
-			for _, d := range s.Devices {
-				if n := in.byPath(d); n != nil && n.ref != "" && !seen[n.ref] {
-					seen[n.ref] = true
-					lv.Devices = append(lv.Devices, n.ref)
-				}
-			}
-		}
-		switch {
-		case striped == len(segs):
-			lv.Kind, lv.Stripes, lv.StripeSize = "striped", segs[0].Stripes, segs[0].StripeSize
-		case striped > 0:
-			in.note(finding, "", "logical volume %s/%s is striped in part only; it will be made linear", vg, name)
-		}
-		out = append(out, lv)
-		in.activeVolume(vg, name, segs[0])
-	}
-	return out
-}
-
-// otherSegment is the first kind of segment that the model does not hold.
-func otherSegment(segs []lvm.Segment) string {
-	for _, s := range segs {
-		if s.Type != "linear" && s.Type != "striped" {
-			return s.Type
-		}
-	}
-	return ""
 }
 
 // activeVolume connects a volume with its device-mapper device.

@@ -66,37 +66,6 @@ const (
 // Extended says that this is the container of an MBR's logical partitions.
 func (p Partition) Extended() bool { return p.Type == "5" || p.Type == "f" || p.Type == "85" }
 
-// VolumeGroup is an LVM volume group.
-type VolumeGroup struct {
-	Name       string           `json:"name"`
-	UUID       string           `json:"uuid"`
-	ExtentSize Bytes            `json:"extent_size"`
-	Tags       []string         `json:"tags,omitempty"`
-	Physical   []PhysicalVolume `json:"physical"`
-	Logical    []LogicalVolume  `json:"logical"`
-}
-
-// PhysicalVolume is one member of a volume group.
-type PhysicalVolume struct {
-	On   Ref    `json:"on"`
-	UUID string `json:"uuid"`
-	Size Bytes  `json:"size"`
-	Free Bytes  `json:"free,omitempty"`
-}
-
-// LogicalVolume is a linear or striped volume.
-type LogicalVolume struct {
-	Name       string   `json:"name"`
-	UUID       string   `json:"uuid"`
-	Size       Bytes    `json:"size"`
-	Kind       string   `json:"kind"`              // linear, striped
-	Stripes    int      `json:"stripes,omitempty"` // striped only
-	StripeSize Bytes    `json:"stripe_size,omitempty"`
-	Tags       []string `json:"tags,omitempty"`
-	// Devices are the physical volumes that hold it, for striped and pinned volumes.
-	Devices []Ref `json:"devices,omitempty"`
-}
-
 // FSKind is a file-system type as mount names it.
 type FSKind string
 

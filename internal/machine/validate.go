@@ -162,49 +162,6 @@ func (v *validator) overlaps(d *Disk, extended *Partition) {
 	}
 }
 
-func (v *validator) groups() {
-	seen := map[string]bool{}
-	for _, g := range v.m.VolumeGroups {
-		if g.Name == "" || seen[g.Name] {
-			v.bad("volume group %q occurs twice, or has no name", g.Name)
-		}
-		seen[g.Name] = true
-		if g.ExtentSize < 1 {
-			v.bad("volume group %s has extents of %d bytes", g.Name, g.ExtentSize)
-		}
-		var room, need Bytes
-		for _, p := range g.Physical {
-			if dev, ok := v.resolve("volume group "+g.Name, p.On); ok && p.Size > dev.Size {
-				v.bad("volume group %s uses %d bytes of %s, which has %d", g.Name, p.Size, p.On, dev.Size)
-			}
-			v.put(p.On, "a physical volume of "+g.Name)
-			room += p.Size
-		}
-		lvs := map[string]bool{}
-		for _, l := range g.Logical {
-			what := string(LVRef(g.Name, l.Name))
-			if l.Name == "" || lvs[l.Name] {
-				v.bad("%s occurs twice, or has no name", what)
-			}
-			lvs[l.Name] = true
-			if l.Size < 1 || l.Size > 1<<60 {
-				v.bad("%s has %d bytes", what, l.Size)
-				continue
-			}
-			if l.Kind != "linear" && l.Kind != "striped" || l.Kind == "striped" && (l.Stripes < 2 || l.Stripes > len(g.Physical)) {
-				v.bad("%s is %s over %d of %d physical volumes", what, l.Kind, l.Stripes, len(g.Physical))
-			}
-			for _, r := range l.Devices {
-				v.resolve(what, r)
-			}
-			need += l.Size
-		}
-		if need > room {
-			v.bad("the volumes of group %s have %d bytes together, the group has %d", g.Name, need, room)
-		}
-	}
-}
-
 func (v *validator) fileSystems() {
 	for _, fs := range v.m.FileSystems {
 		what := "the " + string(fs.Kind) + " file system on " + string(fs.On)
