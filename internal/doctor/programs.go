@@ -100,6 +100,13 @@ func fileSystems(_ context.Context, e *environment) []Check {
 	if len(e.Machine.VolumeGroups) > 0 {
 		all = append(all, e.tools("LVM", "to make it again", true, []string{"lvm"}))
 	}
+	thin := func(g machine.VolumeGroup) bool {
+		return slices.ContainsFunc(g.Logical, func(lv machine.LogicalVolume) bool { return lv.Pool != nil })
+	}
+	if slices.ContainsFunc(e.Machine.VolumeGroups, thin) {
+		// Without them LVM warns, and starts a pool unchecked.
+		all = append(all, e.tools("thin pools", "to check and repair them", false, []string{"thin_check", "thin_repair"}))
+	}
 	return all
 }
 

@@ -270,7 +270,7 @@ func TestMBRBeyond2TiB(t *testing.T) {
 // must hold what was used and some more, and the size that a refusal names
 // must be accepted.
 func TestSmallestDisk(t *testing.T) {
-	for _, name := range []string{"uefi-plain", "bios-mbr-logical", "uefi-lvm", "btrfs-subvols", "nvme-4k", "whole-disk-ext4", "raid1-lvm", "luks-lvm"} {
+	for _, name := range []string{"uefi-plain", "bios-mbr-logical", "uefi-lvm", "btrfs-subvols", "nvme-4k", "whole-disk-ext4", "raid1-lvm", "luks-lvm", "lvm-thin"} {
 		t.Run(name, func(t *testing.T) {
 			m := machinetest.Get(name)
 			onto := func(size machine.Bytes) (machine.Machine, error) {
@@ -368,6 +368,12 @@ func TestAnySizeHoldsTheData(t *testing.T) {
 			if len(got.MountsOn(fs.On)) > 0 && fs.Size < fs.Used+fs.Used/20 {
 				t.Fatalf("%s has %d bytes for %d used", fs.On, fs.Size, fs.Used)
 			}
+		}
+		if err := legsFit(&got); err != nil {
+			t.Fatal(err)
+		}
+		if err := poolsHold(&got); err != nil {
+			t.Fatal(err)
 		}
 		for i, d := range got.Disks {
 			if d.Size < m.Disks[i].Size {

@@ -82,7 +82,7 @@ func Pinned(content []byte) []string {
 	for line := range strings.SplitSeq(string(content), "\n") {
 		line, _, _ = strings.Cut(line, "#")
 		for word := range strings.FieldsSeq(line) {
-			if strings.Contains(word, "/dev/disk/by-id/") || strings.Contains(word, "/dev/disk/by-path/") {
+			if (strings.Contains(word, "/dev/disk/by-id/") || strings.Contains(word, "/dev/disk/by-path/")) && !steady(word) {
 				seen[word] = true
 			}
 		}

@@ -199,8 +199,8 @@ func redundant(lv *machine.LogicalVolume, s lvm.Segment) (why string) {
 	case "raid0":
 		lv.Stripes, lv.StripeSize = s.Stripes, s.StripeSize
 	case "raid10":
-		lv.Stripes, lv.StripeSize = max(s.DataStripes, 1), s.StripeSize
-		lv.Mirrors = s.Stripes/lv.Stripes - 1
+		copies := max(s.Copies, 2)
+		lv.Mirrors, lv.Stripes, lv.StripeSize = copies-1, s.Stripes/copies, s.StripeSize
 	default:
 		lv.Stripes, lv.StripeSize = s.DataStripes, s.StripeSize
 	}

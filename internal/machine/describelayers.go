@@ -73,8 +73,9 @@ func (d *describer) group(g *VolumeGroup) {
 			branch = "└─ "
 		}
 		what := d.onDevice(LVRef(g.Name, l.Name), "")
-		if l.Kind == "striped" {
-			what.note = join(", ", wording.Count(l.Stripes, "stripe"), what.note)
+		what.note = join(", ", l.note(), what.note)
+		if l.Pool != nil {
+			what.kind, what.note = "pool", l.note()
 		}
 		d.node(branch, l.Name, l.Size, LVRef(g.Name, l.Name), what)
 	}
@@ -95,4 +96,21 @@ func heldByLayer(l Layer, r Ref) held {
 		return held{kind: "LUKS", where: l.Crypt.Name}
 	}
 	return held{kind: "LVM", where: l.Group.Name}
+}
+
+// note says what a volume is, where it is more than linear.
+func (lv LogicalVolume) note() string {
+	switch {
+	case lv.Kind == "linear":
+		return ""
+	case lv.Kind == "striped":
+		return wording.Count(lv.Stripes, "stripe")
+	case lv.Kind == ThinKind:
+		return "thin in " + lv.In
+	case lv.Pool != nil && lv.Pool.Data == "linear":
+		return "for thin volumes, " + Human(lv.Pool.Chunk) + " chunks"
+	case lv.Pool != nil:
+		return "for thin volumes, " + lv.Pool.Data + ", " + Human(lv.Pool.Chunk) + " chunks"
+	}
+	return fmt.Sprintf("%s on %d members", lv.Kind, lv.Legs())
 }

@@ -294,8 +294,10 @@ func (m *Machine) MountAt(target string) *Mount {
 func (m *Machine) DisksUnder(r Ref) []Disk {
 	refs := []Ref{r}
 	// A volume that is pinned to some members of its group does not lie on the others.
-	if dev, err := m.Resolve(r); err == nil && dev.Volume != nil && len(dev.Volume.Devices) > 0 {
-		refs = dev.Volume.Devices
+	if dev, err := m.Resolve(r); err == nil && dev.Volume != nil {
+		if on := dev.Group.pinned(*dev.Volume); len(on) > 0 {
+			refs = on
+		}
 	}
 	under := map[Ref]bool{}
 	for _, r := range refs {

@@ -212,6 +212,26 @@ func (g *VolumeGroup) ThinIn(pool string) []LogicalVolume {
 	return out
 }
 
+// pinned are the only devices that a volume lies on, or none where it may lie
+// on every member of its group. A thin volume lies where its pool does.
+func (g *VolumeGroup) pinned(lv LogicalVolume) []Ref {
+	if lv.Kind == ThinKind {
+		pool := g.Volume(lv.In)
+		if pool == nil || pool.Kind == ThinKind {
+			return nil
+		}
+		lv = *pool
+	}
+	var out []Ref
+	for _, p := range lv.Parts() {
+		if len(p.Devices) == 0 {
+			return nil
+		}
+		out = append(out, p.Devices...)
+	}
+	return out
+}
+
 // Order is the order in which the volumes of the group can be made: first those
 // that need several physical volumes, then those that lie on certain ones, so
 // that what may lie anywhere takes no room from them; thin volumes last.

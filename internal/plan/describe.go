@@ -139,7 +139,7 @@ func (s Step) Text(m machine.Machine) string {
 	case CreateVG:
 		return "make volume group " + s.VG.Name
 	case CreateLV:
-		return fmt.Sprintf("make volume %s, %s", on, Size(s.LV.Size))
+		return fmt.Sprintf("make %s %s, %s%s", volumeKind(*s.LV), on, Size(s.LV.Size), volumePlace(m, *s.LV))
 	case MakeFS:
 		return fmt.Sprintf("make %s on %s, %s, %s", s.FS.Kind, on, Size(s.FS.Size), s.Why)
 	case MakeSwap:
@@ -217,4 +217,38 @@ func purpose(m machine.Machine, disk string, p machine.Partition) string {
 		return "BIOS boot partition"
 	}
 	return "type " + p.Type
+}
+
+// volumeKind says what a logical volume is, where it is more than a volume.
+func volumeKind(lv machine.LogicalVolume) string {
+	switch {
+	case lv.Pool != nil && lv.Pool.Data != "linear":
+		return "thin pool (" + lv.Pool.Data + ")"
+	case lv.Pool != nil:
+		return "thin pool"
+	case lv.Kind == machine.ThinKind:
+		return "thin volume"
+	case lv.Legs() > 1:
+		return lv.Kind + " volume"
+	}
+	return "volume"
+}
+
+// volumePlace says where a logical volume lies, where that matters.
+func volumePlace(m machine.Machine, lv machine.LogicalVolume) string {
+	if lv.In != "" {
+		return " at most, in the pool " + lv.In
+	}
+	if lv.Legs() < 2 || len(lv.Devices) == 0 {
+		return ""
+	}
+	var on []string
+	for _, r := range lv.Devices {
+		name := r.Body()
+		if d, err := m.Resolve(r); err == nil {
+			name = d.Path
+		}
+		on = append(on, name)
+	}
+	return ", on " + strings.Join(on, " ")
 }

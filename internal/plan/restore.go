@@ -152,7 +152,7 @@ func (b *builder) group(g *machine.VolumeGroup) {
 		b.add(string(pv.On), Step{Kind: CreatePV, Device: pv.On, PV: &pv, Why: "member of volume group " + g.Name})
 	}
 	b.add(g.Name, Step{Kind: CreateVG, VG: g, Why: wording.Count(len(g.Physical), "member")})
-	for _, lv := range g.Logical {
+	for _, lv := range g.Order() {
 		b.add(g.Name+"/"+lv.Name, Step{Kind: CreateLV, Device: machine.LVRef(g.Name, lv.Name), VG: g, LV: &lv, Why: "as recorded"})
 	}
 }
@@ -320,7 +320,9 @@ func holdsLayer(m machine.Machine, l machine.Layer) string {
 	default:
 		what = "LVM volume group " + l.Group.Name
 		for _, lv := range l.Group.Logical {
-			inside = append(inside, lv.Name)
+			if lv.Pool == nil || len(l.Group.ThinIn(lv.Name)) == 0 {
+				inside = append(inside, lv.Name)
+			}
 		}
 	}
 	if inside = slices.DeleteFunc(inside, func(s string) bool { return s == "" }); len(inside) == 0 {

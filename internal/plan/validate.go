@@ -106,7 +106,7 @@ func validLayout(m machine.Machine) error {
 	}
 	for i := range m.VolumeGroups {
 		g := &m.VolumeGroups[i]
-		var room, used machine.Bytes
+		var room machine.Bytes
 		for _, pv := range g.Physical {
 			dev, err := m.Resolve(pv.On)
 			if err != nil {
@@ -118,9 +118,16 @@ func validLayout(m machine.Machine) error {
 			room += pv.Size
 		}
 		for _, lv := range g.Logical {
-			used += lv.Size
+			if lv.Kind == machine.ThinKind && (g.Volume(lv.In) == nil || g.Volume(lv.In).Pool == nil) {
+				return fail.New(fail.Refused, "volume %s/%s is thin, and its pool %q is not to be made", g.Name, lv.Name, lv.In)
+			}
+			for _, p := range lv.Parts() {
+				if p.Legs() < 1 || p.Legs() > len(g.Physical) {
+					return fail.New(fail.Refused, "volume %s/%s is %s over %d of %d physical volumes", g.Name, lv.Name, p.Kind, p.Legs(), len(g.Physical))
+				}
+			}
 		}
-		if used > room {
+		if used := g.Takes(); used > room {
 			return fail.New(fail.Refused, "volume group %s: its volumes need %s, and it has %s", g.Name, Size(used), Size(room))
 		}
 	}

@@ -34,7 +34,28 @@ func (m *modules) usedModules(mach machine.Machine) ([]string, error) {
 	if len(mach.VolumeGroups) > 0 {
 		used = append(used, "dm-mod", "dm-snapshot", "dm-mirror")
 	}
+	for _, g := range mach.VolumeGroups {
+		used = append(used, volumeModules(g)...)
+	}
 	return used, nil
+}
+
+// volumeModules are the modules that the volumes of a group need. Those of RAID
+// are md's own, behind dm-raid.
+func volumeModules(g machine.VolumeGroup) []string {
+	var out []string
+	for _, lv := range g.Logical {
+		if lv.Pool != nil {
+			out = append(out, "dm-thin-pool")
+		}
+		for _, p := range lv.Parts() {
+			if strings.HasPrefix(p.Layout(), "raid") {
+				out = append(out, "dm-raid", "raid0", "raid1", "raid10", "raid456")
+			}
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 // cipherModules are the modules that a cipher of dm-crypt may need, by what it

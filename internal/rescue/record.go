@@ -128,7 +128,7 @@ func describe(m machine.Machine) string {
 			fmt.Fprintf(&b, "  on %s\n", pv.On)
 		}
 		for _, lv := range vg.Logical {
-			fmt.Fprintf(&b, "  %-20s %10d MiB  %s\n", lv.Name, lv.Size>>20, lv.Kind)
+			fmt.Fprintf(&b, "  %-20s %10d MiB  %s%s\n", lv.Name, lv.Size>>20, lv.Kind, volumeDetails(lv))
 		}
 	}
 	b.WriteString("\nFile systems\n")
@@ -154,4 +154,27 @@ func describe(m machine.Machine) string {
 		fmt.Fprintf(&b, "\nNot recorded: %s: %s\n", f.Name, f.What)
 	}
 	return b.String()
+}
+
+// volumeDetails are what lvcreate would be told of a volume beside its size.
+func volumeDetails(lv machine.LogicalVolume) string {
+	var out []string
+	add := func(is bool, format string, args ...any) {
+		if is {
+			out = append(out, fmt.Sprintf(format, args...))
+		}
+	}
+	add(lv.In != "", "in pool %s", lv.In)
+	add(lv.Stripes > 1, "%d stripes of %d KiB", lv.Stripes, lv.StripeSize>>10)
+	add(lv.Mirrors > 0, "%d copies more", lv.Mirrors)
+	add(lv.RegionSize > 0, "regions of %d KiB", lv.RegionSize>>10)
+	if p := lv.Pool; p != nil {
+		add(true, "data %s, metadata %s of %d MiB, chunks of %d KiB, discards %s, zeroing %v", p.Data, p.Metadata.Kind, p.Metadata.Size>>20, p.Chunk>>10, p.Discards, p.Zero)
+	}
+	add(len(lv.Devices) > 0, "on %v", lv.Devices)
+	add(len(lv.Tags) > 0, "tags %s", strings.Join(lv.Tags, " "))
+	if len(out) == 0 {
+		return ""
+	}
+	return ", " + strings.Join(out, ", ")
 }

@@ -26,9 +26,10 @@ func (x *executor) identity(ctx context.Context, s plan.Step) error {
 	if err := x.wished(); err != nil {
 		return err
 	}
-	renames := x.Plan.Renames()
+	renames, links := x.Plan.Renames(), x.volumeLinks()
 	for _, name := range deviceFiles {
 		err := x.edit(name, func(b []byte) ([]byte, string) {
+			b = identity.VolumeLinks(b, links)
 			if x.Images != nil && !strings.HasSuffix(name, "/device.map") {
 				if disk := x.namesDisk(b); disk != "" {
 					x.warn("/%s names %s, which a virtual machine may call otherwise: give its disk the bus that it had", name, disk)
@@ -45,6 +46,9 @@ func (x *executor) identity(ctx context.Context, s plan.Step) error {
 		if err != nil {
 			return err
 		}
+	}
+	if err := x.lvmFiles(renames); err != nil {
+		return err
 	}
 	if err := x.newHardware(); err != nil {
 		return err

@@ -188,8 +188,12 @@ func Tools(p plan.Plan) []string {
 			need["pvcreate"] = true
 		case plan.CreateVG:
 			need["vgcreate"], need["vgchange"] = true, true
+			need["pvchange"] = need["pvchange"] || slices.ContainsFunc(s.VG.Physical, func(p machine.PhysicalVolume) bool { return len(p.Tags) > 0 })
 		case plan.CreateLV:
 			need["lvcreate"] = true
+			if s.LV.Pool != nil {
+				need["lvm"], need["lvconvert"], need["lvchange"], need["lvremove"] = true, true, true, true
+			}
 		case plan.MakeFS:
 			switch s.FS.Kind {
 			case "ext2", "ext3", "ext4":
@@ -210,8 +214,10 @@ func Tools(p plan.Plan) []string {
 		}
 	}
 	out := make([]string, 0, len(need))
-	for n := range need {
-		out = append(out, n)
+	for n, needed := range need {
+		if needed {
+			out = append(out, n)
+		}
 	}
 	sort.Strings(out)
 	return out

@@ -17,7 +17,6 @@ import (
 	"github.com/mkcdrec/mkcdrec/internal/tool/btrfs"
 	"github.com/mkcdrec/mkcdrec/internal/tool/dmsetup"
 	"github.com/mkcdrec/mkcdrec/internal/tool/e2fs"
-	"github.com/mkcdrec/mkcdrec/internal/tool/lvm"
 	"github.com/mkcdrec/mkcdrec/internal/tool/mdadm"
 	"github.com/mkcdrec/mkcdrec/internal/tool/mkswap"
 	"github.com/mkcdrec/mkcdrec/internal/tool/mount"
@@ -153,39 +152,6 @@ func (x *executor) partition(ctx context.Context, s plan.Step) error {
 		}
 	}
 	return fmt.Errorf("the kernel does not show all new partitions of %s", disk)
-}
-
-func (x *executor) volumes(ctx context.Context, s plan.Step) error {
-	switch s.Kind {
-	case plan.CreatePV:
-		dev, err := x.device(s.Device)
-		if err != nil {
-			return err
-		}
-		return lvm.CreatePhysical(ctx, x.System, dev, s.PV.UUID)
-	case plan.CreateVG:
-		var devices []string
-		for _, pv := range s.VG.Physical {
-			dev, err := x.device(pv.On)
-			if err != nil {
-				return err
-			}
-			devices = append(devices, dev)
-		}
-		return lvm.CreateGroup(ctx, x.System, *s.VG, devices)
-	}
-	var devices []string
-	for _, r := range s.LV.Devices {
-		dev, err := x.device(r)
-		if err != nil {
-			return err
-		}
-		devices = append(devices, dev)
-	}
-	if err := lvm.CreateVolume(ctx, x.System, s.VG.Name, *s.LV, devices); err != nil {
-		return err
-	}
-	return udev.Settle(ctx, x.System)
 }
 
 func (x *executor) makeFS(ctx context.Context, s plan.Step) error {

@@ -219,7 +219,7 @@ func (x *executor) initramfs(ctx context.Context) error {
 // without which the root file system may not be found.
 func (x *executor) copiedChanges() []string {
 	var out []string
-	for _, name := range arrayFiles {
+	for _, name := range slices.Concat(arrayFiles, lvmFilters, []string{devicesFile}) {
 		if x.changed[name] {
 			out = append(out, "/"+name)
 		}

@@ -114,7 +114,8 @@ func (c *Choice) volume(dev machine.Device, rep lvm.Report, missing error) {
 	for _, s := range rep.Segments {
 		if s.Group == c.group && s.Volume == c.origin {
 			kind = s.Type
-			if s.Origin != "" && kind != "thin" {
+			// What a cached volume caches is called its origin, too.
+			if s.Origin != "" && kind != "thin" && kind != "cache" && kind != "writecache" {
 				kind = "snapshot"
 			}
 		}
@@ -122,7 +123,7 @@ func (c *Choice) volume(dev machine.Device, rep lvm.Report, missing error) {
 	switch {
 	case kind == "thin":
 		c.Method = Thin
-	case kind == "linear" || kind == "striped" || kind == "mirror" || strings.HasPrefix(kind, "raid"):
+	case kind == "linear" || kind == "striped" || kind == "mirror" || kind == "cache" || strings.HasPrefix(kind, "raid"):
 		c.Method = LVM
 	case kind == "":
 		c.Why = "lvs does not list its volume"

@@ -81,7 +81,10 @@ func TestChoose(t *testing.T) {
 		},
 			want: "/ live: volume group vg-0 has 192 MiB free for its snapshot, which takes 205 MiB or more\n/boot live"},
 		{name: "much free", change: func(_ *machine.Machine, r *lvm.Report, _ *Wishes) { r.Physical[0].Free = 1 << 45 }, want: "/ lvm-snapshot 31396M\n"},
-		{name: "cache", change: func(_ *machine.Machine, r *lvm.Report, _ *Wishes) { r.Segments[2].Type = "vdo" }, want: "/home live: no snapshot can be taken of a logical volume of kind vdo\n"},
+		{name: "cached", change: func(_ *machine.Machine, r *lvm.Report, _ *Wishes) {
+			r.Segments[2].Type, r.Segments[2].Origin = "cache", "home_corig"
+		}, want: "/home lvm-snapshot 1024M\n"},
+		{name: "vdo", change: func(_ *machine.Machine, r *lvm.Report, _ *Wishes) { r.Segments[2].Type = "vdo" }, want: "/home live: no snapshot can be taken of a logical volume of kind vdo\n"},
 		{name: "left out", change: func(_ *machine.Machine, _ *lvm.Report, w *Wishes) {
 			w.Skip = func(p string) bool { return p == "/home" }
 		}, want: "/ lvm-snapshot 4096M\n"},

@@ -253,7 +253,7 @@ func (s *Set) Check(ctx context.Context) error {
 		case l == nil:
 			return fail.New(fail.Failed, "the snapshot of %s is gone: somebody has removed logical volume %s/%s", v.mount, v.group, v.name)
 		case l.Pool != "":
-			if pool := find(v.group, l.Pool); pool != nil && pool.Fill >= 100 {
+			if pool := find(v.group, l.Pool); pool != nil && max(pool.Fill, pool.MetadataFill) >= 100 {
 				return fail.Hint(fail.New(fail.Failed, "the thin pool %s/%s is full: what is read from the snapshot of %s cannot be trusted", v.group, l.Pool, v.mount),
 					"extend the pool: lvextend -L +SIZE %s/%s", v.group, l.Pool)
 			}

@@ -195,6 +195,9 @@ func (f *Fixture) build(ctx context.Context, recipeDir, base string) error {
 			return err
 		}
 	}
+	if err := fetchPackages(ctx, filepath.Join(recipeDir, "recipes/machines", f.Name+".sh"), in); err != nil {
+		return err
+	}
 	vm, err := qemu.Start(ctx, qemu.Config{
 		Name: "builder of " + f.Name, Memory: 1024, NoReboot: true,
 		Kernel: filepath.Join(base, "vmlinuz"), Initrd: filepath.Join(base, "initrd.img"),

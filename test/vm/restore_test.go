@@ -21,12 +21,13 @@ import (
 // unattended, and the restored machine is the original.
 type scenario struct {
 	fixture string
-	usb     bool // the medium is a USB stick, not a disc
-	again   bool // then once more, onto the disk in use, with a power cut in the middle
-	control bool // then damage the restored machine, and see that the comparison notices
-	byHands bool // then one file system by hand, and a clone: see byHand
-	alone   bool // then boot with each of the disks alone
-	vault   bool // /dev/vda3 is encrypted; its key is on a stick beside the medium
+	usb     bool   // the medium is a USB stick, not a disc
+	again   bool   // then once more, onto the disk in use, with a power cut in the middle
+	control bool   // then damage the restored machine, and see that the comparison notices
+	byHands bool   // then one file system by hand, and a clone: see byHand
+	alone   bool   // then boot with each of the disks alone
+	vault   bool   // /dev/vda3 is encrypted; its key is on a stick beside the medium
+	says    string // a command that has to say the same of the original and of the restored machine
 
 	onto  qemu.Firmware  // of the machine that it is restored on; "": that of the fixture
 	apart *regexp.Regexp // paths that differ there, as the plan says; nil: none
@@ -38,7 +39,7 @@ func TestRestoreBIOSLogicalFromDisc(t *testing.T) {
 	scenario{fixture: "bios-mbr", control: true, byHands: true}.run(t)
 }
 func TestGridThinAndMirroredLVM(t *testing.T) {
-	scenario{fixture: "uefi-lvm-thin"}.run(t)
+	scenario{fixture: "uefi-lvm-thin", says: volumesSay}.run(t)
 }
 func TestGridUEFIRAIDFromDisc(t *testing.T) {
 	scenario{fixture: "uefi-raid-lvm", alone: true}.run(t)
@@ -170,6 +171,10 @@ func (s scenario) run(t *testing.T) {
 	vm = s.check(ctx, t, f, disks, vars, filepath.Join(dir, "restored.log"), original, lap)
 	if s.onto == qemu.BIOS {
 		startsByBIOS(ctx, t, vm, f.Key)
+	}
+	if s.says != "" {
+		s.saysTheSame(ctx, t, vm, f, dir)
+		lap("compared what the machine says")
 	}
 	if s.vault {
 		sameVault(ctx, t, vm, f, dir)
@@ -371,6 +376,11 @@ func (s scenario) backUp(ctx context.Context, t *testing.T, f *Fixture, mkcdrec,
 	}
 	if fi, err := os.Stat(iso); err == nil {
 		t.Logf("the medium has %d MB", fi.Size()>>20)
+	}
+	if s.says != "" {
+		if err := os.WriteFile(filepath.Join(dir, saidFile), []byte(ssh(s.says, "")), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	original, err := list(ctx, vm, f.Key)
 	if err != nil {

@@ -27,6 +27,8 @@ var byName = map[string]func() machine.Machine{
 	"two-disks":        TwoDisks,
 	"raid1-lvm":        RAID1LVM,
 	"luks-lvm":         LUKSLVM,
+	"lvm-thin":         LVMThin,
+	"lvm-raid":         LVMRAID,
 }
 
 // Names are the names of all machines, sorted.

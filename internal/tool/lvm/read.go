@@ -40,7 +40,7 @@ type Segment struct {
 	Size                machine.Bytes // of the volume
 	Type                string        // linear, striped, thin, thin-pool, cache, raid1, vdo ...
 	Stripes             int           // devices, those with copies or parity included
-	DataStripes         int
+	DataStripes, Copies int           // of RAID: without parity; how often the data are there
 	StripeSize          machine.Bytes
 	RegionSize          machine.Bytes // of copies
 	Log                 string        // volume with the log of a mirror
@@ -70,7 +70,7 @@ type Report struct {
 const (
 	vgsColumns = "vg_name,vg_uuid,vg_extent_size,vg_size,vg_tags,vg_lock_type,vg_systemid"
 	pvsColumns = "pv_name,pv_uuid,vg_name,pv_size,pv_free,pe_start,pv_tags"
-	lvsColumns = "lv_name,lv_uuid,vg_name,lv_size,segtype,stripes,data_stripes,stripe_size,region_size,mirror_log,lv_tags,devices,origin,lv_device_open," +
+	lvsColumns = "lv_name,lv_uuid,vg_name,lv_size,segtype,stripes,data_stripes,data_copies,stripe_size,region_size,mirror_log,lv_tags,devices,origin,lv_device_open," +
 		"pool_lv,data_lv,metadata_lv,chunk_size,discards,zero,lv_when_full"
 )
 
@@ -155,7 +155,7 @@ func build(vgs, pvs, lvs []map[string]string) (Report, error) {
 	for _, l := range lvs {
 		s := Segment{
 			Volume: plain(l["lv_name"]), UUID: l["lv_uuid"], Group: l["vg_name"], Size: size(l, "lv_size"), Type: l["segtype"],
-			Stripes: int(size(l, "stripes")), DataStripes: int(orNone(l, "data_stripes")), StripeSize: size(l, "stripe_size"),
+			Stripes: int(size(l, "stripes")), DataStripes: int(orNone(l, "data_stripes")), Copies: int(orNone(l, "data_copies")), StripeSize: size(l, "stripe_size"),
 			RegionSize: orNone(l, "region_size"), Log: plain(l["mirror_log"]), Tags: split(l["lv_tags"]),
 			Origin: plain(l["origin"]), Open: l["lv_device_open"] == "open",
 			Pool: plain(l["pool_lv"]), Data: plain(l["data_lv"]), Metadata: plain(l["metadata_lv"]), Chunk: orNone(l, "chunk_size"),

@@ -29,10 +29,12 @@ type Snapshot struct {
 	Tags        []string
 	Open        bool
 	Fill        float64 // percent of its space; of a thin snapshot: what it holds of its own size
-	Invalid     bool    // a classic one that ran full: whatever is read from it is an error
+	// MetadataFill is how full the metadata of a pool are, in percent.
+	MetadataFill float64
+	Invalid      bool // a classic one that ran full: whatever is read from it is an error
 }
 
-const snapshotColumns = "lv_name,vg_name,origin,pool_lv,lv_tags,lv_device_open,data_percent,lv_snapshot_invalid"
+const snapshotColumns = "lv_name,vg_name,origin,pool_lv,lv_tags,lv_device_open,data_percent,metadata_percent,lv_snapshot_invalid"
 
 // Snapshots lists the volumes that can run full: snapshots and thin pools.
 func Snapshots(ctx context.Context, r system.Runner) ([]Snapshot, error) {
@@ -48,9 +50,12 @@ func Snapshots(ctx context.Context, r system.Runner) ([]Snapshot, error) {
 			// lvs writes the words of a yes-or-no column unless --binary is given.
 			Invalid: l["lv_snapshot_invalid"] == "snapshot invalid" || l["lv_snapshot_invalid"] == "1",
 		}
-		if p := l["data_percent"]; p != "" { // none where it is not active
-			if s.Fill, err = strconv.ParseFloat(p, 64); err != nil {
-				return nil, fmt.Errorf("cannot read the output of lvm: data_percent is %q", p)
+		for column, fill := range map[string]*float64{"data_percent": &s.Fill, "metadata_percent": &s.MetadataFill} {
+			if l[column] == "" {
+				continue // it is not active, or has none
+			}
+			if *fill, err = strconv.ParseFloat(l[column], 64); err != nil {
+				return nil, fmt.Errorf("cannot read the output of lvm: %s is %q", column, l[column])
 			}
 		}
 		if s.Origin != "" || l["data_percent"] != "" {
