@@ -89,6 +89,7 @@ func (f *fitter) lay(g *machine.VolumeGroup, set bool) error {
 				return fail.New(fail.Refused, "volume %s/%s finds no room on the disks of volume group %s", g.Name, lv.Name, g.Name)
 			}
 			if v := g.Volume(lv.Name); set && i == 0 {
+				f.sayWhere(g, lv, on)
 				v.Devices = on
 			} else if set {
 				v.Pool.Metadata.Devices = on
@@ -99,6 +100,17 @@ func (f *fitter) lay(g *machine.VolumeGroup, set bool) error {
 		return fail.New(fail.Refused, "volume group %s has no room for the spare metadata of its pools", g.Name)
 	}
 	return nil
+}
+
+// sayWhere says that a volume lies on other members than recorded.
+func (f *fitter) sayWhere(g *machine.VolumeGroup, lv machine.LogicalVolume, on []machine.Ref) {
+	switch {
+	case len(lv.Devices) == 0 || slices.Equal(lv.Devices, on):
+	case len(on) == 0:
+		f.say("volume "+g.Name+"/"+lv.Name, "anywhere in its group", "there is no room for it on %s, where it lay", bodies(lv.Devices))
+	default:
+		f.say("volume "+g.Name+"/"+lv.Name, "on "+bodies(on), "each of its parts needs room on a disk of its own; it lay on %s", bodies(lv.Devices))
+	}
 }
 
 // layer is what is free on the members of a group while volumes are laid out.

@@ -246,7 +246,12 @@ func (a *applied) vacate(r machine.Ref) error {
 		name, pool := dev.Volume.Name, dev.Volume.In
 		dev.Group.Logical = filter(dev.Group.Logical, func(lv machine.LogicalVolume) bool { return lv.Name != name })
 		if pool != "" && len(dev.Group.ThinIn(pool)) == 0 {
-			return a.vacate(machine.LVRef(dev.Group.Name, pool))
+			if err := a.vacate(machine.LVRef(dev.Group.Name, pool)); err != nil {
+				return err
+			}
+			if !slices.ContainsFunc(dev.Group.Logical, func(lv machine.LogicalVolume) bool { return lv.Pool != nil }) {
+				dev.Group.Spare = 0
+			}
 		}
 	case dev.Crypt != nil:
 		name := dev.Crypt.Name

@@ -227,7 +227,14 @@ func (g *VolumeGroup) pinned(lv LogicalVolume) []Ref {
 		if len(p.Devices) == 0 {
 			return nil
 		}
-		out = append(out, p.Devices...)
+		for _, r := range p.Devices {
+			// What is no member cannot hold it: guards go by this, and a plan may
+			// have been tampered with.
+			if !slices.ContainsFunc(g.Physical, func(pv PhysicalVolume) bool { return pv.On == r }) {
+				return nil
+			}
+			out = append(out, r)
+		}
 	}
 	return out
 }

@@ -86,4 +86,9 @@ func TestDisksUnderAThinVolume(t *testing.T) {
 			t.Errorf("%s lies on %v, want %s", volume, got, want)
 		}
 	}
+	// What lies on no member of its group may lie on all: no guard is led astray.
+	m.VolumeGroups[0].Volume("swap").Devices = []machine.Ref{machine.DiskRef("nowhere")}
+	if got := m.DisksUnder(machine.LVRef("vg0", "swap")); len(got) != 2 {
+		t.Errorf("a volume on nothing lies on %d disks", len(got))
+	}
 }
