@@ -79,7 +79,10 @@ func LVMRAID() machine.Machine {
 		all = append(all, machine.DiskRef(k.Name))
 		data.Physical = append(data.Physical, machine.PhysicalVolume{On: machine.DiskRef(k.Name), UUID: "pVpVp0-bbbb-bbbb-bbbb-bbbb-bbbb-bbbb1" + n, Size: 6140 * MiB})
 	}
-	data.Physical[0].Start, data.Physical[0].Size = 2*MiB, 6140*MiB
+	data.Physical[0].Start = 2 * MiB
+	for i, free := range []machine.Bytes{4084, 4084, 4084, 1996, 3040} {
+		data.Physical[i].Free = free * MiB
+	}
 	data.Logical = []machine.LogicalVolume{
 		{Name: "fast", UUID: "lVlVl0-bbbb-bbbb-bbbb-bbbb-bbbb-bbbb21", Size: 2 * GiB, Kind: "raid10", Stripes: 2, StripeSize: 64 << 10, Mirrors: 1, RegionSize: 2 * MiB, Devices: all[:4]},
 		{Name: "safe", UUID: "lVlVl0-bbbb-bbbb-bbbb-bbbb-bbbb-bbbb22", Size: 3 * GiB, Kind: "raid6", Stripes: 3, StripeSize: 128 << 10, RegionSize: 2 * MiB, Devices: all},
