@@ -13,12 +13,13 @@ import (
 // volumesSay is what LVM itself says of groups, members and volumes, the hidden
 // parts of pools and mirrors included: how they lie, where, how large they are.
 // The UUIDs of groups and volumes are new after a restore. Neither is it the
-// same how far mirrors are in step, and where exactly an extent lies.
+// same how far mirrors are in step, where exactly an extent lies, and where LVM
+// keeps its spare metadata.
 const volumesSay = `export LC_ALL=C
 vgs --noheadings --units b -o vg_name,vg_extent_size,vg_tags,pv_count,lv_count
 pvs --noheadings --units b -o pv_name,pv_uuid,pv_size,pe_start,pv_tags
-lvs --noheadings --units b -a -O lv_name -o lv_name,lv_size,segtype,lv_tags,lv_metadata_size,chunk_size,discards,zero,lv_when_full,pool_lv,data_stripes,region_size,stripe_size,lv_permissions
-lvs --noheadings -a -O lv_name -o lv_name,devices | sed 's/([0-9]*)//g'`
+lvs --noheadings --units b -a -O lv_name -o lv_name,lv_size,segtype,lv_tags,lv_metadata_size,chunk_size,discards,zero,lv_when_full,pool_lv,data_stripes,region_size,stripe_size
+lvs --noheadings -a -O lv_name -o lv_name,devices | grep -v pmspare | sed 's/([0-9]*)//g'`
 
 // saidFile keeps beside the medium what the original said.
 const saidFile = "said.txt"
