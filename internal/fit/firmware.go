@@ -33,7 +33,7 @@ func (f *fitter) otherFirmware(here machine.Firmware) error {
 			"start this medium by %s (a firmware setting), or use a machine that can", was)
 	}
 	if kind != machine.GRUBBIOS && kind != machine.GRUBEFI {
-		return refuse(fmt.Sprintf("the boot loader %s cannot be exchanged", kind))
+		return refuse(fmt.Sprintf("the boot loader %s cannot be exchanged%s", kind, onlyBy[kind]))
 	}
 	if !grubOfDebian(f.m.OS) {
 		return refuse("how the other boot loader is installed is known for Debian and what descends from it only")
@@ -61,6 +61,13 @@ func (f *fitter) otherFirmware(here machine.Firmware) error {
 		f.say("Secure Boot", "must be switched off", "the boot loader that is installed is not signed")
 	}
 	return nil
+}
+
+// onlyBy says why a boot loader has no counterpart for the other firmware.
+var onlyBy = map[machine.BootLoaderKind]string{
+	machine.SystemdBoot: ": systemd-boot is for UEFI only, and its kernels lie on the EFI system partition, where BIOS finds none; GRUB would have to be set up on the recorded machine first (Debian: package grub-pc)",
+	machine.UKI:         ": a unified kernel image is a program for UEFI; GRUB would have to be set up on the recorded machine first (Debian: package grub-pc)",
+	machine.EXTLINUX:    ": EXTLINUX is for BIOS only; GRUB would have to be set up on the recorded machine first (Debian: package grub-efi-amd64)",
 }
 
 func grubOfDebian(os machine.OS) bool {

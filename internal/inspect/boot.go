@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/mkcdrec/mkcdrec/internal/machine"
+	"github.com/mkcdrec/mkcdrec/internal/tool/efiimage"
 	"github.com/mkcdrec/mkcdrec/internal/tool/efivars"
 )
 
@@ -29,8 +30,10 @@ func (in *inspector) firmware() {
 func (in *inspector) bootLoader() {
 	in.m.BootLoader.Kind = machine.NoBootLoader
 	if in.m.Firmware.Kind == machine.UEFI {
-		in.efiLoader()
-		in.efiStart()
+		if !in.kernelStarted() {
+			in.efiLoader()
+			in.efiStart()
+		}
 		return
 	}
 	in.biosLoader()
@@ -71,8 +74,10 @@ func (in *inspector) efiLoader() {
 		switch {
 		case id == "" || in.entry(efi, id) == "":
 		case strings.EqualFold(id, "systemd"):
-			in.m.BootLoader.Kind = machine.SystemdBoot
-			return
+			if file := in.entry(in.entry(efi, id), "systemd-boot"+arch+".efi"); file != "" {
+				in.m.BootLoader.Kind, in.m.BootLoader.Path = machine.SystemdBoot, strings.TrimPrefix(file, esp+"/")
+				return
+			}
 		case !strings.EqualFold(id, "BOOT") && grubIn(id):
 			in.m.BootLoader.Kind, in.m.BootLoader.ID = machine.GRUBEFI, id
 			return
@@ -84,9 +89,43 @@ func (in *inspector) efiLoader() {
 	}
 }
 
+// kernelStarted says whether the firmware started a kernel itself: a unified image,
+// or one that the boot entry gives its command line.
+func (in *inspector) kernelStarted() bool {
+	e, esp := in.startEntry(), in.esp()
+	if e == nil || esp == "" {
+		return false
+	}
+	file := in.onESP(esp, e.Loader)
+	if file == "" {
+		return false
+	}
+	f, err := os.Open(in.path(file))
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	if efiimage.KindOf(f) == efiimage.Other {
+		return false
+	}
+	boot := in.entry(in.entry(esp, "EFI"), "BOOT")
+	in.m.BootLoader = machine.BootLoader{Kind: machine.UKI, Path: strings.TrimPrefix(file, esp+"/"),
+		Fallback: in.entry(boot, "boot"+efiArch[runtime.GOARCH]+".efi") != ""}
+	return true
+}
+
+// onESP is the file that a boot entry names, or "".
+func (in *inspector) onESP(esp, loader string) string {
+	file := esp
+	for _, name := range strings.Split(strings.Trim(loader, `\`), `\`) {
+		file = in.entry(file, name)
+	}
+	return file
+}
+
 // efiStart looks at the boot entry that started the machine. Restore brings
-// back the mounted EFI system partition with its files; of a kind that is known
-// it makes entry and fallback, else the firmware must find the fallback.
+// back the mounted EFI system partition with its files, and makes the entries
+// that lead to it; of a kind that is known it makes the fallback, too.
 func (in *inspector) efiStart() {
 	bl, e, esp := &in.m.BootLoader, in.startEntry(), in.esp()
 	if e == nil {
@@ -96,10 +135,7 @@ func (in *inspector) efiStart() {
 		}
 		return
 	}
-	file := esp
-	for _, name := range strings.Split(strings.Trim(e.Loader, `\`), `\`) {
-		file = in.entry(file, name)
-	}
+	file := in.onESP(esp, e.Loader)
 	switch {
 	case bl.Kind != machine.NoBootLoader && file == "":
 		in.note("boot-entry", "see that the machine starts after a restore",
@@ -109,13 +145,10 @@ func (in *inspector) efiStart() {
 		bl.Kind = machine.OtherLoader
 		in.blocking("boot-loader:efi", "mount the EFI system partition that holds it (on /boot/efi as a rule); or take the boot loader out of the backup by this name",
 			"the machine starts by %s (boot entry %q), which is on no EFI system partition that is mounted: what is restored would not start", e.Loader, e.Label)
-	case !bl.Fallback:
-		bl.Kind = machine.OtherLoader
-		in.blocking("boot-loader:efi", `put the loader at \EFI\BOOT\BOOTX64.EFI, too, where firmware finds it without an entry; or take the boot loader out of the backup by this name`,
-			"the machine starts by %s (boot entry %q), a boot loader that is not known: a restore does not make its entry, and there is no fallback", e.Loader, e.Label)
 	default:
+		bl.Kind, bl.Path = machine.EFIProgram, strings.TrimPrefix(file, esp+"/")
 		in.note("boot-loader", "see that the machine starts after a restore",
-			"the EFI boot loader %s is of a kind that is not known: its files come back with the EFI system partition, and the machine then starts by the fallback in EFI/BOOT", e.Loader)
+			"the EFI boot loader %s is of a kind that is not known: its files come back with the EFI system partition, and a restore makes its boot entry", e.Loader)
 	}
 }
 

@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path"
 	"slices"
 	"strings"
 
 	"github.com/mkcdrec/mkcdrec/internal/machine"
+	"github.com/mkcdrec/mkcdrec/internal/tool/extlinux"
 )
 
 // bootCode is what BIOS firmware would run of a disk, or a generic MBR of a
@@ -126,14 +128,66 @@ func (in *inspector) biosLoader() {
 			bl.Kind, bl.Disks = machine.GRUBBIOS, append(bl.Disks, machine.DiskRef(d.Name))
 		}
 	}
-	switch {
-	case bl.Kind == machine.GRUBBIOS:
-	case in.exists("/boot/extlinux/extlinux.conf") || in.exists("/boot/syslinux/syslinux.cfg"):
-		bl.Kind = machine.EXTLINUX
-		in.blocking("boot-loader:extlinux", loaderTodo, "the machine starts by EXTLINUX, which this version cannot install: what is restored would not start")
-	default:
+	if bl.Kind != machine.GRUBBIOS && !in.extlinux() {
 		in.foreignCode()
 	}
+}
+
+// extlinuxDirs are where EXTLINUX keeps its files.
+var extlinuxDirs = []string{"/boot/extlinux", "/boot/syslinux", "/boot", "/extlinux", "/syslinux", "/"}
+
+// extlinux finds out whether the machine starts by EXTLINUX: generic code leads
+// to a boot sector of it on the partition that holds its directory. Restore
+// installs it anew by its own packages, so that they have to be here.
+func (in *inspector) extlinux() bool {
+	for _, dir := range extlinuxDirs {
+		if !in.exists(path.Join(dir, "ldlinux.sys")) {
+			continue
+		}
+		mt := in.mountOf(dir)
+		if mt == nil {
+			continue
+		}
+		dev, err := in.m.Resolve(mt.On)
+		fs := in.m.FileSystemOn(mt.On)
+		if err != nil || fs == nil || dev.Partition == nil || dev.Array != nil || !extlinux.CanStartFrom(string(fs.Kind)) {
+			continue
+		}
+		_, name, where, err := in.startsBy(*dev.Disk)
+		if err != nil || name != "EXTLINUX" || where != "the boot sector of "+dev.Partition.Path {
+			continue
+		}
+		in.m.BootLoader = machine.BootLoader{Kind: machine.EXTLINUX, Path: dir, Disks: []machine.Ref{machine.DiskRef(dev.Disk.Name)}}
+		in.extlinuxPackages(dev.Disk.Table.Kind == machine.GPT)
+		return true
+	}
+	return false
+}
+
+// extlinuxPackages names what a restore could not install EXTLINUX with.
+func (in *inspector) extlinuxPackages(gpt bool) {
+	for _, need := range []struct {
+		pkg   string
+		files []string
+	}{{extlinux.Package, extlinux.Programs}, {extlinux.CodePackage, extlinux.Code(gpt)}} {
+		if !slices.ContainsFunc(need.files, func(f string) bool { return in.exists("/" + f) }) {
+			in.m.BootLoader.Path = "" // nothing that a restore can install
+			in.blocking("boot-loader:extlinux", "install the package "+need.pkg+"; or take the boot loader out of the backup by this name: after a restore it has to be installed by hand",
+				"the machine starts by EXTLINUX, and the package that it is installed from is not here: %s (/%s)", need.pkg, need.files[0])
+			return
+		}
+	}
+}
+
+// mountOf is the mount that holds a path.
+func (in *inspector) mountOf(file string) (best *machine.Mount) {
+	for i, m := range in.m.Mounts {
+		inside := m.Target == "/" || file == m.Target || strings.HasPrefix(file, m.Target+"/")
+		if inside && (best == nil || len(m.Target) > len(best.Target)) {
+			best = &in.m.Mounts[i]
+		}
+	}
+	return best
 }
 
 // loaderTodo is what to do about a boot loader that restore cannot install.

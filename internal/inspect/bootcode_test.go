@@ -73,21 +73,22 @@ func TestBIOSBootCode(t *testing.T) {
 		kind        machine.BootLoaderKind
 		finding     string
 	}{
-		"GRUB":                            {"GRUB's boot.img", "", "/boot/grub/grub.cfg", machine.GRUBBIOS, ""},
-		"GRUB without its files":          {"GRUB's boot.img", "", "", machine.OtherLoader, "boot-loader:sda!"},
-		"LILO":                            {"lilo", "", "", machine.OtherLoader, "boot-loader:sda!"},
-		"unknown":                         {"foreign", "", "", machine.OtherLoader, "boot-loader:sda!"},
-		"GRUB in the partition":           {"parted's", "GRUB's boot.img", "/boot/grub/grub.cfg", machine.OtherLoader, "boot-loader:sda!"},
-		"LILO in the partition":           {"windows", "lilo", "", machine.OtherLoader, "boot-loader:sda!"},
-		"EXTLINUX by mbr.bin":             {"mbr.bin", "extlinux", "", machine.OtherLoader, "boot-loader:sda!"},
-		"EXTLINUX with its configuration": {"mbr.bin", "extlinux", "/boot/extlinux/extlinux.conf", machine.EXTLINUX, "boot-loader:extlinux!"},
-		"EXTLINUX by gptmbr.bin":          {"gptmbr.bin", "extlinux", "", machine.OtherLoader, "boot-loader:sda!"},
-		"on the whole disk":               {"extlinux", "-", "", machine.OtherLoader, "boot-loader:sda!"},
-		"parted's code leads to nothing":  {"parted's", "", "", none, "boot-loader"},
-		"mbr.bin leads to nothing":        {"mbr.bin", "", "", none, "boot-loader"},
-		"the message of mkfs.fat":         {"windows", "mkfs", "", none, "boot-loader"},
-		"sfdisk's table":                  {"", "", "/boot/grub/grub.cfg", none, "boot-loader"},
-		"no table":                        {"", "-", "", none, "boot-loader"},
+		"GRUB":                           {"GRUB's boot.img", "", "/boot/grub/grub.cfg", machine.GRUBBIOS, ""},
+		"GRUB without its files":         {"GRUB's boot.img", "", "", machine.OtherLoader, "boot-loader:sda!"},
+		"LILO":                           {"lilo", "", "", machine.OtherLoader, "boot-loader:sda!"},
+		"unknown":                        {"foreign", "", "", machine.OtherLoader, "boot-loader:sda!"},
+		"GRUB in the partition":          {"parted's", "GRUB's boot.img", "/boot/grub/grub.cfg", machine.OtherLoader, "boot-loader:sda!"},
+		"LILO in the partition":          {"windows", "lilo", "", machine.OtherLoader, "boot-loader:sda!"},
+		"EXTLINUX without its files":     {"mbr.bin", "extlinux", "", machine.OtherLoader, "boot-loader:sda!"},
+		"EXTLINUX, its package not here": {"mbr.bin", "extlinux", "/boot/extlinux/ldlinux.sys", machine.EXTLINUX, "boot-loader:extlinux!"},
+		"its files, but GRUB starts":     {"GRUB's boot.img", "extlinux", "/boot/extlinux/ldlinux.sys", machine.OtherLoader, "boot-loader:sda!"},
+		"EXTLINUX by gptmbr.bin":         {"gptmbr.bin", "extlinux", "", machine.OtherLoader, "boot-loader:sda!"},
+		"on the whole disk":              {"extlinux", "-", "", machine.OtherLoader, "boot-loader:sda!"},
+		"parted's code leads to nothing": {"parted's", "", "", none, "boot-loader"},
+		"mbr.bin leads to nothing":       {"mbr.bin", "", "", none, "boot-loader"},
+		"the message of mkfs.fat":        {"windows", "mkfs", "", none, "boot-loader"},
+		"sfdisk's table":                 {"", "", "/boot/grub/grub.cfg", none, "boot-loader"},
+		"no table":                       {"", "-", "", none, "boot-loader"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			v := newView(t)
@@ -171,8 +172,10 @@ func TestEFIStart(t *testing.T) {
 		kind    machine.BootLoaderKind
 		finding string
 	}{
-		"with a fallback":       {`\EFI\refind\refind_x64.efi`, []string{"EFI/refind/REFIND_X64.EFI", "EFI/Boot/bootx64.efi"}, machine.NoBootLoader, "boot-loader"},
-		"without a fallback":    {`\EFI\refind\refind_x64.efi`, []string{"EFI/refind/refind_x64.efi"}, machine.OtherLoader, "boot-loader:efi!"},
+		"with a fallback":       {`\EFI\refind\refind_x64.efi`, []string{"EFI/refind/REFIND_X64.EFI", "EFI/Boot/bootx64.efi"}, machine.EFIProgram, "boot-loader"},
+		"without a fallback":    {`\EFI\refind\refind_x64.efi`, []string{"EFI/refind/refind_x64.efi"}, machine.EFIProgram, "boot-loader"},
+		"systemd-boot":          {`\EFI\systemd\systemd-bootx64.efi`, []string{"EFI/systemd/SYSTEMD-BOOTX64.EFI"}, machine.SystemdBoot, ""},
+		"systemd-boot's rest":   {`\EFI\debian\shimx64.efi`, []string{"EFI/systemd/x", "EFI/debian/shimx64.efi"}, machine.GRUBEFI, ""},
 		"not on the ESP":        {`\vmlinuz.efi`, []string{"EFI/Boot/bootx64.efi"}, machine.OtherLoader, "boot-loader:efi!"},
 		"no ESP is mounted":     {`\EFI\refind\refind_x64.efi`, nil, machine.OtherLoader, "boot-loader:efi!"},
 		"GRUB":                  {`\EFI\debian\shimx64.efi`, []string{"EFI/debian/shimx64.efi"}, machine.GRUBEFI, ""},
@@ -207,6 +210,47 @@ func TestEFIStart(t *testing.T) {
 			equal(t, "kind", m.BootLoader.Kind, tt.kind)
 			equal(t, "finding", strings.Join(loaderFindings(m), " "), tt.finding)
 		})
+	}
+}
+
+// TestEXTLINUX is a machine that restore can make start again: its packages are
+// there. The directory is on the active partition, or it is not what starts.
+func TestEXTLINUX(t *testing.T) {
+	for name, tt := range map[string]struct {
+		dir  string
+		gpt  bool
+		kind machine.BootLoaderKind
+	}{
+		"MBR":                  {"/boot/extlinux", false, machine.EXTLINUX},
+		"GPT":                  {"/boot/extlinux", true, machine.EXTLINUX},
+		"on another partition": {"/srv/extlinux", false, machine.OtherLoader},
+	} {
+		v := newView(t)
+		v.block("sda", "8:0", "2097152", "sda1/partition", "1")
+		v.block("sda/sda1", "8:1", "2048")
+		v.answer("blkid -p -o export /dev/sda", "PTTYPE=dos\n")
+		v.answer("blkid -p -o export /dev/sda1", "TYPE=ext4\n")
+		v.answer("sfdisk --json /dev/sda", oneActive)
+		code := "mbr.bin"
+		if tt.gpt {
+			code = "gptmbr.bin"
+			v.answer("sfdisk --json /dev/sda", `{"partitiontable":{"label":"gpt","id":"A","device":"/dev/sda","unit":"sectors","firstlba":34,"lastlba":9000,"sectorsize":512,
+"partitions":[{"node":"/dev/sda1","start":2048,"size":2048,"type":"0FC63DAF-8483-4772-8E79-3D69D8477DE4","uuid":"B","attrs":"LegacyBIOSBootable"}]}}`)
+		}
+		v.file("/proc/self/mountinfo", "1 0 8:1 / / rw - ext4 /dev/sda1 rw\n")
+		v.file("/dev/sda", bootSector(t, "windows")+strings.Repeat("\x00", 2047*512)+bootSector(t, "extlinux"))
+		v.file(tt.dir+"/ldlinux.sys", "")
+		v.file("/usr/bin/extlinux", "")
+		v.file("/usr/lib/syslinux/mbr/"+code, "")
+		m := v.inspect()
+		equal(t, name+": kind", m.BootLoader.Kind, tt.kind)
+		if tt.kind == machine.EXTLINUX {
+			equal(t, name+": loader", m.BootLoader, machine.BootLoader{Kind: machine.EXTLINUX, Path: "/boot/extlinux", Disks: []machine.Ref{machine.DiskRef("sda")}})
+			equal(t, name+": findings", len(loaderFindings(m)), 0)
+		}
+		if err := m.Validate(); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

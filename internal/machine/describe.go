@@ -124,6 +124,8 @@ func (d *describer) head() {
 		boot = "no boot loader (started from outside)"
 	case m.BootLoader.ID != "":
 		boot += ` in \EFI\` + m.BootLoader.ID
+	case m.BootLoader.Path != "":
+		boot += " in " + m.BootLoader.Path
 	}
 	for i, r := range m.BootLoader.Disks {
 		boot += map[bool]string{true: " on ", false: ", "}[i == 0] + r.Body()

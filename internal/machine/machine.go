@@ -91,6 +91,11 @@ type EFIEntry struct {
 	Loader   string `json:"loader,omitempty"`    // path on the ESP with backslashes
 	PartUUID string `json:"part_uuid,omitempty"` // of the ESP
 	Active   bool   `json:"active"`
+	// Data is what the loader is given, as it is in the variable: the command line
+	// of a kernel that the firmware starts by itself.
+	Data []byte `json:"data,omitempty"`
+	// Unlisted says that BootOrder does not name it: it starts when it is asked for.
+	Unlisted bool `json:"unlisted,omitempty"`
 }
 
 // BootLoaderKind names a boot loader family.
@@ -101,6 +106,8 @@ const (
 	GRUBBIOS     BootLoaderKind = "grub-bios"
 	GRUBEFI      BootLoaderKind = "grub-efi"
 	SystemdBoot  BootLoaderKind = "systemd-boot"
+	UKI          BootLoaderKind = "uki" // the firmware starts a kernel itself, mostly a unified image
+	EFIProgram   BootLoaderKind = "efi" // any other program on the ESP with a boot entry that leads to it
 	EXTLINUX     BootLoaderKind = "extlinux"
 	OtherLoader  BootLoaderKind = "other" // what restore cannot install; a finding says what it is
 	NoBootLoader BootLoaderKind = "none"  // started from outside: direct kernel boot, container host
@@ -109,10 +116,13 @@ const (
 // BootLoader is what starts the installed kernel.
 type BootLoader struct {
 	Kind BootLoaderKind `json:"kind"`
-	// Disks hold the BIOS boot code (GRUBBIOS), or lead to it (OtherLoader).
+	// Disks hold the BIOS boot code (GRUBBIOS), or lead to it (EXTLINUX, OtherLoader).
 	Disks []Ref `json:"disks,omitempty"`
 	// ID is the directory below \EFI on the ESP (GRUBEFI), e.g. "debian".
 	ID string `json:"id,omitempty"`
+	// Path is the program on the ESP (SystemdBoot, UKI, EFIProgram), with slashes and as it is
+	// written there; of EXTLINUX the directory of ldlinux.sys, from the root.
+	Path string `json:"path,omitempty"`
 	// Fallback says that \EFI\BOOT\BOOTX64.EFI exists.
 	Fallback bool `json:"fallback,omitempty"`
 	// Exchanged says that the recorded machine had another: this one comes from
@@ -121,7 +131,9 @@ type BootLoader struct {
 }
 
 // Foreign says that the machine starts by something that restore cannot install.
-func (b BootLoader) Foreign() bool { return b.Kind == EXTLINUX || b.Kind == OtherLoader }
+func (b BootLoader) Foreign() bool {
+	return b.Kind == OtherLoader || b.Kind == EXTLINUX && b.Path == "" // as backups had it that are older
+}
 
 // Network is the network as it was configured while recorded.
 type Network struct {

@@ -333,14 +333,15 @@ func TestBootEntryForEachMember(t *testing.T) {
 	if _, err := Run(t.Context(), o); err != nil {
 		t.Fatal(err)
 	}
-	var entries []string
+	var did []string
 	for _, c := range run.Commands() {
-		if strings.HasPrefix(c, "efibootmgr --create ") {
-			entries = append(entries, c)
+		if strings.HasPrefix(c, "efibootmgr ") {
+			did = append(did, c)
 		}
 	}
-	if len(entries) != 2 || !strings.Contains(entries[0], "--disk /dev/sdb --part 1") || !strings.Contains(entries[0], "(disk 2)") || !strings.Contains(entries[1], "--disk /dev/sda --part 1") {
-		t.Errorf("entries %q", entries)
+	if len(did) != 3 || !strings.Contains(did[0], "--bootnum 0000 --disk /dev/sda --part 1") || !strings.Contains(did[1], "--bootnum 0001 --disk /dev/sdb --part 1") ||
+		!strings.Contains(did[1], "(disk 2)") || !strings.Contains(did[2], "--bootorder 0000,0001 ") {
+		t.Errorf("entries %q", did)
 	}
 }
 

@@ -3,19 +3,15 @@ package restore
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"path"
-	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/mkcdrec/mkcdrec/internal/fail"
 	"github.com/mkcdrec/mkcdrec/internal/machine"
 	"github.com/mkcdrec/mkcdrec/internal/plan"
-	"github.com/mkcdrec/mkcdrec/internal/tool/efibootmgr"
-	"github.com/mkcdrec/mkcdrec/internal/tool/efivars"
+	"github.com/mkcdrec/mkcdrec/internal/tool/bootctl"
 	"github.com/mkcdrec/mkcdrec/internal/tool/grubinstall"
 )
 
@@ -25,32 +21,12 @@ func (x *executor) bootLoader(ctx context.Context, s plan.Step) error {
 	switch s.BootLoader.Kind {
 	case machine.GRUBBIOS:
 		return x.grubBIOS(ctx, *s.BootLoader)
-	case machine.GRUBEFI, machine.SystemdBoot:
+	case machine.GRUBEFI, machine.SystemdBoot, machine.UKI, machine.EFIProgram:
 		return x.efi(ctx, *s.BootLoader)
+	case machine.EXTLINUX:
+		return x.extlinux(ctx, *s.BootLoader)
 	}
 	return fail.New(fail.Unsupported, "this version cannot install the boot loader %q", s.BootLoader.Kind)
-}
-
-// CheckLoader refuses a plan whose boot loader is not the recorded one, when
-// the restored system has not what it is installed from. The error is of kind
-// fail.Unsupported and names the package.
-func CheckLoader(ctx context.Context, p plan.Plan, b Backup) error {
-	for _, s := range p.Steps {
-		if s.Kind != plan.InstallLoader || !s.BootLoader.Exchanged {
-			continue
-		}
-		files := plan.LoaderFiles(s.BootLoader.Kind)
-		has, err := b.Has(ctx, files)
-		if err != nil {
-			return fmt.Errorf("cannot see whether the backup has /%s: %w", files, err)
-		}
-		if !has {
-			pkg := plan.LoaderPackage(s.BootLoader.Kind)
-			return fail.Hint(fail.New(fail.Unsupported, "this machine needs the boot loader %s, and the backup has not the package that it is installed from: %s (/%s)", s.BootLoader.Kind, pkg, files),
-				"start this medium by the recorded machine's firmware, or install %s there and make a new backup", pkg)
-		}
-	}
-	return nil
 }
 
 // grubBIOS writes GRUB's boot code, which lies outside of all file systems.
@@ -109,9 +85,9 @@ func (x *executor) grubFiles() {
 }
 
 // efi sees to it that the firmware finds a loader: the files that were
-// restored to the ESP stay as recorded (with their signatures), GRUB is
-// installed only where they are missing; the fallback path and the boot entry
-// are made.
+// restored to the ESP stay as recorded (with their signatures), GRUB or
+// systemd-boot is installed only where they are missing; the boot entries and
+// the fallback path are made.
 func (x *executor) efi(ctx context.Context, bl machine.BootLoader) error {
 	esp := x.esp()
 	if esp == nil {
@@ -119,53 +95,87 @@ func (x *executor) efi(ctx context.Context, bl machine.BootLoader) error {
 	}
 	base := strings.TrimPrefix(esp.Target, "/")
 	loader := x.loader(base, bl)
-	if loader == "" && bl.Kind == machine.GRUBEFI {
-		program := x.grubInstall()
-		if program == "" {
-			return fail.New(fail.Failed, "the backup has no boot loader on the EFI system partition, and the restored system has no grub-install")
-		}
-		if err := x.bind(ctx); err != nil {
+	if loader == "" {
+		if err := x.installOnESP(ctx, esp, bl); err != nil {
 			return err
 		}
-		target, _ := efiNames(x.m.Arch)
-		if err := grubinstall.EFI(ctx, x.System, x.TargetRoot, program, target, esp.Target, bl.ID); err != nil {
-			return err
-		}
-		x.grubFiles()
-		x.change(base+"/EFI/", "GRUB installed anew on the EFI system partition: the backup had none there")
 		loader = x.loader(base, bl)
 	}
 	if loader == "" {
 		return fail.New(fail.Failed, "there is no boot loader on the EFI system partition %s", esp.Target)
 	}
-	fallback, err := x.fallback(base, loader)
-	if err != nil {
-		return err
+	// A kernel is large, and what is not known may need files beside it: of these
+	// no copy is made.
+	copied := bl.Kind == machine.GRUBEFI || bl.Kind == machine.SystemdBoot
+	fallback := x.exists(x.fallbackPath(base))
+	if copied && !fallback {
+		if err := x.makeFallback(base, loader); err != nil {
+			return err
+		}
+		fallback = true
 	}
-	if x.Images != nil {
+	if x.Images != nil && fallback {
 		return nil // by the fallback path: an image has no firmware to keep an entry
 	}
-	if err := x.entry(ctx, esp, bl, loader); err != nil {
+	if x.Images != nil {
+		return fail.New(fail.Failed, `an image has no firmware to keep a boot entry, and the recorded machine had no fallback %s: nothing would start it`, `\EFI\BOOT\BOOTX64.EFI`)
+	}
+	if err := x.entries(ctx, esp, bl, loader); err != nil {
 		if !fallback {
-			return err
+			return fail.Hint(err, `without an entry the firmware starts %s only, which the recorded machine did not have: copy the loader there, or make the entry in the firmware's menu`, `\EFI\BOOT\BOOTX64.EFI`)
 		}
 		x.warn("%v; the machine starts by the fallback path EFI/BOOT", err)
 	}
 	return nil
 }
 
-// esp is the mount of the EFI system partition.
+// installOnESP installs a loader from the restored system's packages: the backup
+// has none on the EFI system partition.
+func (x *executor) installOnESP(ctx context.Context, esp *machine.Mount, bl machine.BootLoader) error {
+	base := strings.TrimPrefix(esp.Target, "/")
+	target, suffix := efiNames(x.m.Arch)
+	grub := x.grubInstall()
+	switch {
+	case bl.Kind == machine.SystemdBoot && x.program(bootctl.Program) != "" && x.first(bootctl.Loaders(suffix)) != "":
+		if err := x.bind(ctx); err != nil {
+			return err
+		}
+		if err := bootctl.Install(ctx, x.System, x.TargetRoot, esp.Target); err != nil {
+			return err
+		}
+		x.changed[base+"/loader/"] = true
+		x.change(base+"/EFI/", "systemd-boot installed anew on the EFI system partition: the backup had none there")
+	case bl.Kind == machine.SystemdBoot:
+		return fail.New(fail.Failed, "the backup has no systemd-boot on the EFI system partition, and the restored system has not the package that it is installed from: %s", bootctl.Package)
+	case bl.Kind == machine.GRUBEFI && grub == "":
+		return fail.New(fail.Failed, "the backup has no boot loader on the EFI system partition, and the restored system has no grub-install")
+	case bl.Kind == machine.GRUBEFI:
+		if err := x.bind(ctx); err != nil {
+			return err
+		}
+		if err := grubinstall.EFI(ctx, x.System, x.TargetRoot, grub, target, esp.Target, bl.ID); err != nil {
+			return err
+		}
+		x.grubFiles()
+		x.change(base+"/EFI/", "GRUB installed anew on the EFI system partition: the backup had none there")
+	}
+	return nil
+}
+
+// esp is the mount of the EFI system partition; beside it there may be another
+// vfat for the kernels (XBOOTLDR).
 func (x *executor) esp() *machine.Mount {
+	for i, m := range x.m.Mounts {
+		dev, err := x.m.Resolve(m.On)
+		if err == nil && dev.Partition != nil && (strings.EqualFold(dev.Partition.Type, machine.TypeESP) || dev.Partition.Type == "ef") {
+			return &x.m.Mounts[i]
+		}
+	}
 	for _, want := range []string{"/boot/efi", "/efi", "/boot"} {
 		if m := x.m.MountAt(want); m != nil {
 			if fs := x.m.FileSystemOn(m.On); fs != nil && fs.Kind == "vfat" {
 				return m
 			}
-		}
-	}
-	for i, m := range x.m.Mounts {
-		if dev, err := x.m.Resolve(m.On); err == nil && dev.Partition != nil && strings.EqualFold(dev.Partition.Type, machine.TypeESP) {
-			return &x.m.Mounts[i]
 		}
 	}
 	return nil
@@ -179,51 +189,47 @@ func efiNames(arch string) (target, suffix string) {
 	return "x86_64-efi", "x64"
 }
 
-// loader is the path of the boot loader on the ESP, relative to it, or "":
-// what a recorded entry names, else what distributions call it.
+// loader is the path of the boot loader on the ESP, relative to it, or "": the
+// recorded one, else what a recorded entry names, else what distributions call it.
 func (x *executor) loader(base string, bl machine.BootLoader) string {
 	_, suffix := efiNames(x.m.Arch)
 	var names []string
-	for _, e := range x.m.Firmware.Entries {
-		l := strings.TrimPrefix(strings.ReplaceAll(e.Loader, `\`, "/"), "/")
-		if l != "" && x.isESP(e.PartUUID) && (bl.ID == "" || strings.Contains(strings.ToLower(l), "/"+strings.ToLower(bl.ID)+"/")) {
-			names = append(names, l)
+	switch bl.Kind {
+	case machine.UKI, machine.EFIProgram:
+		names = []string{bl.Path}
+	case machine.SystemdBoot:
+		names = []string{bl.Path, "EFI/systemd/systemd-boot" + suffix + ".efi"}
+	default:
+		for _, e := range x.m.Firmware.Entries {
+			l := strings.TrimPrefix(strings.ReplaceAll(e.Loader, `\`, "/"), "/")
+			if _, ok := x.partitionOf(e.PartUUID); ok && l != "" && (bl.ID == "" || strings.Contains(strings.ToLower(l), "/"+strings.ToLower(bl.ID)+"/")) {
+				names = append(names, l)
+			}
 		}
+		if bl.ID != "" {
+			names = append(names, "EFI/"+bl.ID+"/shim"+suffix+".efi", "EFI/"+bl.ID+"/grub"+suffix+".efi")
+		}
+		names = append(names, "EFI/BOOT/BOOT"+strings.ToUpper(suffix)+".EFI")
 	}
-	if bl.ID != "" {
-		names = append(names, "EFI/"+bl.ID+"/shim"+suffix+".efi", "EFI/"+bl.ID+"/grub"+suffix+".efi")
-	}
-	names = append(names, "EFI/systemd/systemd-boot"+suffix+".efi", "EFI/BOOT/BOOT"+strings.ToUpper(suffix)+".EFI")
 	for _, n := range names {
-		if x.exists(path.Join(base, n)) {
+		if n != "" && x.exists(path.Join(base, n)) {
 			return n
 		}
 	}
 	return ""
 }
 
-func (x *executor) isESP(partUUID string) bool {
-	for _, d := range x.m.Disks {
-		if d.Table == nil {
-			continue
-		}
-		for _, p := range d.Table.Partitions {
-			if partUUID != "" && strings.EqualFold(p.UUID, partUUID) {
-				return true
-			}
-		}
-	}
-	return false
+// fallbackPath is what firmware without a boot entry starts, from the root.
+func (x *executor) fallbackPath(base string) string {
+	_, suffix := efiNames(x.m.Arch)
+	return path.Join(base, "EFI/BOOT/BOOT"+strings.ToUpper(suffix)+".EFI")
 }
 
-// fallback makes EFI/BOOT/BOOTX64.EFI where it is missing: firmware without
-// the boot entry starts that. With shim goes the GRUB that shim loads.
-func (x *executor) fallback(base, loader string) (bool, error) {
+// makeFallback copies the loader to EFI/BOOT/BOOTX64.EFI. With shim goes the GRUB
+// that shim loads.
+func (x *executor) makeFallback(base, loader string) error {
 	_, suffix := efiNames(x.m.Arch)
-	name := path.Join(base, "EFI/BOOT/BOOT"+strings.ToUpper(suffix)+".EFI")
-	if x.exists(name) {
-		return true, nil
-	}
+	name := x.fallbackPath(base)
 	copies := map[string]string{name: path.Join(base, loader)}
 	if strings.HasPrefix(strings.ToLower(path.Base(loader)), "shim") {
 		grub := "grub" + suffix + ".efi"
@@ -241,14 +247,14 @@ func (x *executor) fallback(base, loader string) (bool, error) {
 		return nil
 	})
 	if err != nil {
-		return false, fail.New(fail.Failed, "cannot make the fallback boot loader: %w", err)
+		return fail.New(fail.Failed, "cannot make the fallback boot loader: %w", err)
 	}
 	for to := range copies {
 		x.changed[to] = true
 	}
 	x.changed[path.Join(base, "EFI")], x.changed[path.Join(base, "EFI/BOOT")] = true, true
 	x.change("", "%s made, a copy of %s, for firmware without a boot entry", name, loader)
-	return true, nil
+	return nil
 }
 
 func copyFile(r *os.Root, from, to string) error {
@@ -284,67 +290,4 @@ func (x *executor) places(esp *machine.Mount) []machine.Device {
 		}
 	}
 	return out
-}
-
-// entry makes the firmware's boot entries, one for each disk that has the
-// loader, unless the right ones are there.
-func (x *executor) entry(ctx context.Context, esp *machine.Mount, bl machine.BootLoader, loader string) error {
-	vars := filepath.Join(x.Root, "/sys/firmware/efi/efivars")
-	entries, _, err := efivars.Read(os.DirFS(vars))
-	if err != nil && len(entries) == 0 {
-		return fail.New(fail.Failed, "the firmware's boot entries cannot be reached here: %w", err)
-	}
-	places := x.places(esp)
-	if len(places) == 0 {
-		return fail.New(fail.Failed, "the EFI system partition is not a partition")
-	}
-	win := `\` + strings.ReplaceAll(loader, "/", `\`)
-	// The last that is made is tried first by the firmware.
-	for i, dev := range slices.Backward(places) {
-		if err := x.entryOn(ctx, dev, x.label(bl, win, dev, i), win, entries); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// label names the entry of place number i: as recorded, or after the loader.
-func (x *executor) label(bl machine.BootLoader, win string, dev machine.Device, i int) string {
-	label := bl.ID
-	for _, e := range x.m.Firmware.Entries {
-		if !strings.EqualFold(e.Loader, win) || e.Label == "" {
-			continue
-		}
-		if strings.EqualFold(e.PartUUID, dev.Partition.UUID) {
-			return e.Label
-		}
-		label = e.Label
-	}
-	if label == "" {
-		label = "Linux"
-	}
-	if i > 0 {
-		label = fmt.Sprintf("%s (disk %d)", label, i+1)
-	}
-	return label
-}
-
-// entryOn makes the boot entry of one partition, unless it is there.
-func (x *executor) entryOn(ctx context.Context, dev machine.Device, label, win string, entries []machine.EFIEntry) error {
-	for _, e := range entries {
-		if !strings.EqualFold(e.Loader, win) || !strings.EqualFold(e.PartUUID, dev.Partition.UUID) {
-			continue
-		}
-		if e.Active {
-			return nil
-		}
-		if err := efibootmgr.Delete(ctx, x.System, e.Number); err != nil {
-			return err
-		}
-	}
-	if err := efibootmgr.Create(ctx, x.System, dev.Disk.Path, dev.Partition.Number, label, win); err != nil {
-		return err
-	}
-	x.change("", "firmware boot entry %q made", label)
-	return nil
 }

@@ -23,14 +23,13 @@ func (x *executor) preflight(ctx context.Context) error {
 	if err := plan.Validate(x.Plan); err != nil {
 		return err
 	}
-	switch x.m.BootLoader.Kind {
-	case machine.GRUBBIOS, machine.GRUBEFI, machine.SystemdBoot, machine.NoBootLoader, "":
-	case machine.EXTLINUX, machine.OtherLoader: // the administrator left it out of the backup by name
+	switch kind := x.m.BootLoader.Kind; {
+	case x.m.BootLoader.Foreign(): // the administrator left it out of the backup by name
 		if x.Plan.Scope == nil {
 			x.warn("the recorded boot loader is of a kind that this version cannot install (%s): the machine does not start before one is installed by hand", x.m.BootLoader.Kind)
 		}
-	default:
-		return fail.New(fail.Unsupported, "this version cannot install the boot loader %q", x.m.BootLoader.Kind)
+	case !slices.Contains([]machine.BootLoaderKind{machine.GRUBBIOS, machine.GRUBEFI, machine.SystemdBoot, machine.UKI, machine.EFIProgram, machine.EXTLINUX, machine.NoBootLoader, ""}, kind):
+		return fail.New(fail.Unsupported, "this version cannot install the boot loader %q", kind)
 	}
 	if err := x.checkImages(); err != nil {
 		return err
@@ -208,7 +207,8 @@ func Tools(p plan.Plan) []string {
 		case plan.SwapFile:
 			need["mkswap"], need["fallocate"] = true, true
 		case plan.InstallLoader:
-			if s.BootLoader.Kind == machine.GRUBEFI || s.BootLoader.Kind == machine.SystemdBoot {
+			switch s.BootLoader.Kind {
+			case machine.GRUBEFI, machine.SystemdBoot, machine.UKI, machine.EFIProgram:
 				need["efibootmgr"] = true
 			}
 		}

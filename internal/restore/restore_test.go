@@ -29,11 +29,15 @@ type fakeBackup struct {
 	unpackErr error
 	differ    []string
 	lacks     string // a path
+	only      bool   // it has the files alone, not everything that is asked for
 	unpacked  int
 	scope     *plan.Scope // of the last call
 }
 
-func (b *fakeBackup) Has(_ context.Context, path string) (bool, error) { return path != b.lacks, nil }
+func (b *fakeBackup) Has(_ context.Context, path string) (bool, error) {
+	_, ok := b.files[path]
+	return path != b.lacks && (ok || !b.only), nil
+}
 
 func (b *fakeBackup) Header(_ context.Context, name string) ([]byte, error) {
 	if h, ok := b.headers[name]; ok {

@@ -153,73 +153,11 @@ func (x *executor) unbind(ctx context.Context) error {
 	return first
 }
 
-// initramfs rebuilds the initramfs of the recorded kernel when it lacks a
-// driver that leads to the target disks, and says which.
-func (x *executor) initramfs(ctx context.Context) error {
-	kernel := x.m.Kernel
-	image := x.image(kernel)
-	if image == "" {
-		if x.m.BootLoader.Kind != machine.NoBootLoader {
-			x.warn("no initramfs of kernel %s was found in /boot; whether it has the drivers for this machine was not checked", kernel)
-		}
-		return nil
-	}
-	need := x.needed(kernel)
-	copied := x.copiedChanges()
-	noSwap := x.Plan.Changes != nil && x.Plan.Changes.NoSwap
-	if len(need) == 0 && len(copied) == 0 && !noSwap {
-		return nil
-	}
-	maker, ok := x.maker()
-	if !ok && noSwap {
-		x.warn("the restored system has no known tool for its initramfs; it may wait for the swap that was not made")
-	}
-	if !ok && len(need) > 0 {
-		x.warn("the restored system has no known tool for its initramfs; whether it has %s was not checked", strings.Join(need, ", "))
-	}
-	if !ok {
-		return nil
-	}
-	if err := x.bind(ctx); err != nil {
-		return err
-	}
-	missing, err := x.lacking(ctx, maker, image, need)
-	if err != nil {
-		x.warn("%v; whether it has %s was not checked", err, strings.Join(need, ", "))
-	}
-	var why []string
-	if len(missing) > 0 {
-		why = append(why, "it lacked "+strings.Join(missing, ", ")+", which this machine's disk needs")
-	}
-	if len(copied) > 0 {
-		why = append(why, "it has a copy of "+strings.Join(copied, ", ")+", which was changed")
-	}
-	if noSwap {
-		why = append(why, "it may name a swap to resume from, and none was made")
-	}
-	if len(why) == 0 {
-		return nil
-	}
-	if err := initramfs.Rebuild(ctx, x.System, x.TargetRoot, maker, kernel, "/"+image); err != nil {
-		return err
-	}
-	still, err := x.lacking(ctx, maker, image, missing)
-	if err != nil {
-		return err
-	}
-	for _, m := range still {
-		x.warn("the rebuilt initramfs still lacks the driver %s that this machine's disk needs", m)
-	}
-	x.changed["boot"], x.changed["var/lib/initramfs-tools/"], x.changed["var/log/"] = true, true, true
-	x.change(image, "%s rebuilt: %s", image, strings.Join(why, "; "))
-	return nil
-}
-
 // copiedChanges are the changed files of which an initramfs has a copy, and
 // without which the root file system may not be found.
 func (x *executor) copiedChanges() []string {
 	var out []string
-	for _, name := range slices.Concat(arrayFiles, lvmFilters, []string{devicesFile}) {
+	for _, name := range slices.Concat(arrayFiles, lvmFilters, []string{devicesFile, "etc/crypttab", "etc/initramfs-tools/conf.d/resume"}) {
 		if x.changed[name] {
 			out = append(out, "/"+name)
 		}
@@ -227,31 +165,9 @@ func (x *executor) copiedChanges() []string {
 	return out
 }
 
-// lacking are those of the modules that an initramfs does not have.
-func (x *executor) lacking(ctx context.Context, maker initramfs.Maker, image string, modules []string) ([]string, error) {
-	if len(modules) == 0 {
-		return nil, nil
-	}
-	has, err := initramfs.Modules(ctx, x.System, x.TargetRoot, maker, "/"+image)
-	if err != nil {
-		return nil, err
-	}
-	return slices.DeleteFunc(slices.Clone(modules), func(m string) bool { return has[m] }), nil
-}
-
-// image is the path of a kernel's initramfs in the root, or "".
-func (x *executor) image(kernel string) string {
-	for _, n := range []string{"boot/initrd.img-" + kernel, "boot/initramfs-" + kernel + ".img", "boot/initrd-" + kernel, "boot/initramfs-linux.img"} {
-		if kernel != "" && x.exists(n) {
-			return n
-		}
-	}
-	return ""
-}
-
 func (x *executor) maker() (initramfs.Maker, bool) {
 	for _, m := range initramfs.Makers {
-		if x.program(m.List) != "" {
+		if x.program(m.List) != "" && x.program(m.Program) != "" {
 			return m, true
 		}
 	}

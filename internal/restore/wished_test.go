@@ -25,6 +25,7 @@ func configured(b *fakeBackup) {
 		"boot/grub/grubenv":                   "# GRUB Environment Block\nkernelopts=ro resume=UUID=1\n######",
 		"boot/initrd.img-6.1.0-56-amd64":      "",
 		"usr/bin/lsinitramfs":                 "",
+		"usr/sbin/update-initramfs":           "",
 		"usr/lib/modules/6.1.0-56-amd64/none": "",
 	} {
 		b.files[name] = text

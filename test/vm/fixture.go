@@ -1,6 +1,7 @@
 package vm
 
 import (
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
@@ -37,6 +38,20 @@ var recipes = map[string]recipe{
 	"uefi-lvm-thin": {qemu.UEFI, []int64{5 << 30, 2 << 30}},
 	"uefi-raid-lvm": {qemu.UEFI, []int64{4608 << 20, 4608 << 20}},
 	"uefi-luks-lvm": {qemu.UEFI, []int64{4 << 30}},
+
+	"uefi-systemd-boot": {qemu.UEFI, []int64{4 << 30}},
+	"bios-extlinux":     {qemu.BIOS, []int64{4 << 30}},
+}
+
+// bases are the scripts of the fixtures' bases in recipes, without the ending,
+// where it is not base.
+var bases = map[string]string{"uefi-systemd-boot": "base-dracut", "bios-extlinux": "base-dracut"}
+
+// builders are how the builder VM of a base is started with a script of the
+// share "recipes".
+var builders = map[string]string{
+	"base":        `init=/bin/bash -- -c "mount -t 9p -o trans=virtio,ro recipes /in && exec bash /in/build.sh %s"`,
+	"base-dracut": "init=/builder fixture=%s",
 }
 
 // serial is what the serial numbers of the fixtures' disks begin with.
@@ -99,7 +114,8 @@ func MakeFixture(ctx context.Context, log Log, recipeDir, name string) (*Fixture
 	if err != nil {
 		return nil, err
 	}
-	base, baseHash, err := makeBase(ctx, log, recipeDir, cache)
+	baseName := cmp.Or(bases[name], "base")
+	base, baseHash, err := makeBase(ctx, log, recipeDir, cache, baseName)
 	if err != nil {
 		return nil, fmt.Errorf("cannot make the base of the fixtures: %w", err)
 	}
@@ -117,7 +133,7 @@ func MakeFixture(ctx context.Context, log Log, recipeDir, name string) (*Fixture
 		log("making the fixture %s", name)
 		start := time.Now()
 		f.dir = dir
-		if err := f.build(ctx, recipeDir, base); err != nil {
+		if err := f.build(ctx, recipeDir, base, fmt.Sprintf(builders[baseName], name)); err != nil {
 			return err
 		}
 		log("the fixture %s was built in %s", name, time.Since(start).Round(time.Second))
@@ -151,18 +167,18 @@ func buildFiles(recipeDir, name string) []string {
 	}
 }
 
-// makeBase runs recipes/base.sh.
-func makeBase(ctx context.Context, log Log, recipeDir, cache string) (dir, hash string, err error) {
-	script := filepath.Join(recipeDir, "recipes/base.sh")
+// makeBase runs the script of a base.
+func makeBase(ctx context.Context, log Log, recipeDir, cache, name string) (dir, hash string, err error) {
+	script := filepath.Join(recipeDir, "recipes", name+".sh")
 	if hash, err = hashFiles(os.Getenv("MKCDREC_SUITE"), script); err != nil {
 		return "", "", err
 	}
-	unlock, err := lock(filepath.Join(cache, "base.lock"))
+	unlock, err := lock(filepath.Join(cache, name+".lock"))
 	if err != nil {
 		return "", "", err
 	}
 	defer unlock()
-	dir, err = cached(cache, "base", hash, func(dir string) error {
+	dir, err = cached(cache, name, hash, func(dir string) error {
 		log("making the base of the fixtures from Debian packages")
 		start := time.Now()
 		if err := makeKey(filepath.Join(dir, "key")); err != nil {
@@ -180,7 +196,7 @@ func makeBase(ctx context.Context, log Log, recipeDir, cache string) (dir, hash 
 
 // build makes the fixture's disk inside the builder VM: the kernel of this
 // machine may lack LVM, vfat and partitions.
-func (f *Fixture) build(ctx context.Context, recipeDir, base string) error {
+func (f *Fixture) build(ctx context.Context, recipeDir, base, init string) error {
 	disks := f.disks(f.dir, "disk", serial, 0)
 	if err := f.blank(ctx, disks); err != nil {
 		return err
@@ -201,8 +217,7 @@ func (f *Fixture) build(ctx context.Context, recipeDir, base string) error {
 	vm, err := qemu.Start(ctx, qemu.Config{
 		Name: "builder of " + f.Name, Memory: 1024, NoReboot: true,
 		Kernel: filepath.Join(base, "vmlinuz"), Initrd: filepath.Join(base, "initrd.img"),
-		Append: "root=/dev/vda rw console=ttyS0,115200 quiet mitigations=off no_timer_check panic=-1 init=/bin/bash -- -c " +
-			`"mount -t 9p -o trans=virtio,ro recipes /in && exec bash /in/build.sh ` + f.Name + `"`,
+		Append:    "root=/dev/vda rw console=ttyS0,115200 quiet mitigations=off no_timer_check panic=-1 " + init,
 		Disks:     append([]qemu.Disk{{Path: filepath.Join(base, "base.ext4"), Format: "raw", Snapshot: true}}, disks...),
 		Shares:    []qemu.Share{{Path: in, Tag: "recipes", ReadOnly: true}},
 		SerialLog: filepath.Join(f.dir, "builder.log"),

@@ -36,6 +36,8 @@ var notListed = []exclusion{
 	{"/etc/resolv.conf", "written by dhclient at every boot"},
 	{"/etc/lvm/archive", "LVM's own history of its volume groups"},
 	{"/etc/lvm/backup", "LVM's own copy of its metadata, with a date"},
+	{"/boot/efi/loader/random-seed", "systemd-boot renews it at every start"},
+	{"/boot/extlinux/ldlinux.*", "EXTLINUX is installed anew, and knows on which sectors it lies"},
 	{"/swapfile", "made anew, not copied: its content has no meaning"},
 }
 
@@ -44,6 +46,7 @@ var notListed = []exclusion{
 var timesNotCompared = []exclusion{
 	{"/boot/grub", "the boot loader is installed anew"},
 	{"/boot/efi", "the boot loader is installed anew"},
+	{"/boot/extlinux", "the boot loader is installed anew"},
 }
 
 // directoryTimesNotCompared are single directories in which something from

@@ -29,8 +29,11 @@ type scenario struct {
 	vault   bool   // /dev/vda3 is encrypted; its key is on a stick beside the medium
 	says    string // a command that has to say the same of the original and of the restored machine
 
-	onto  qemu.Firmware  // of the machine that it is restored on; "": that of the fixture
-	apart *regexp.Regexp // paths that differ there, as the plan says; nil: none
+	onto   qemu.Firmware                                                    // of the machine that it is restored on; "": that of the fixture
+	apart  *regexp.Regexp                                                   // paths that differ there, as the plan says; nil: none
+	before string                                                           // commands in the original before its backup
+	after  func(ctx context.Context, t *testing.T, vm *qemu.VM, f *Fixture) // looks at the restored machine
+	bus    qemu.Bus                                                         // then restore onto a disk on that bus, too
 }
 
 // The scenarios of `make vm` begin with TestRestore; further ones with TestGrid.
@@ -181,6 +184,9 @@ func (s scenario) run(t *testing.T) {
 		lap("compared the LUKS header")
 		s.opensByHand(ctx, t, f, vm, disks, vars, dir, iso, lap)
 	}
+	if s.after != nil {
+		s.after(ctx, t, vm, f)
+	}
 	if s.control {
 		noticesDamage(ctx, t, vm, f.Key, original)
 		lap("looked for damage made on purpose")
@@ -190,6 +196,10 @@ func (s scenario) run(t *testing.T) {
 	}
 	if s.byHands {
 		s.byHand(ctx, t, f, vm, disks, dir, iso, original, lap)
+	}
+	if s.bus != "" {
+		vm.Kill()
+		s.ontoBus(ctx, t, f, dir, iso, original, lap)
 	}
 	if !s.again {
 		return
@@ -368,6 +378,9 @@ func (s scenario) backUp(ctx context.Context, t *testing.T, f *Fixture, mkcdrec,
 		t.Fatal(err)
 	}
 	lap("the fixture runs")
+	if s.before != "" {
+		t.Logf("beforehand:\n%s", ssh(s.before, ""))
+	}
 	t.Logf("backup says:\n%s", ssh("cd /var/tmp/rehearsal && ./mkcdrec --config config.toml backup --out out --answers answers.toml"+flags+" 2>&1", ""))
 	lap("backed up inside the fixture")
 	name := strings.TrimSpace(ssh("ls /var/tmp/rehearsal/out/*.iso", ""))

@@ -49,7 +49,7 @@ func Read(fsys fs.FS) (entries []machine.EFIEntry, secureBoot bool, err error) {
 		if err == nil {
 			var e machine.EFIEntry
 			if e, err = ParseLoadOption(b); err == nil {
-				e.Number = number
+				e.Number, e.Unlisted = number, !slices.Contains(order, number)
 				entries = append(entries, e)
 			}
 		}
@@ -90,7 +90,8 @@ func variable(fsys fs.FS, name string) ([]byte, error) {
 }
 
 // ParseLoadOption reads an EFI_LOAD_OPTION (UEFI specification 2.10, 3.1.3):
-// label, active, and of the device path the partition and the loader's path.
+// label, active, of the device path the partition and the loader's path, and
+// what the loader is given.
 func ParseLoadOption(b []byte) (machine.EFIEntry, error) {
 	if len(b) < 6 {
 		return machine.EFIEntry{}, errors.New("load option is too short")
@@ -105,7 +106,11 @@ func ParseLoadOption(b []byte) (machine.EFIEntry, error) {
 		return machine.EFIEntry{}, fmt.Errorf("device path of %d bytes in %d", pathLen, len(rest))
 	}
 	e.Label = label
-	return e, devicePath(rest[:pathLen], &e)
+	if pathLen < len(rest) {
+		e.Data = slices.Clone(rest[pathLen:])
+	}
+	err := devicePath(rest[:pathLen], &e)
+	return e, err
 }
 
 // devicePath reads the nodes that matter (UEFI specification 2.10, 10.3.5).
