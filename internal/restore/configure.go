@@ -1,21 +1,57 @@
 package restore
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
+	"slices"
 	"strings"
 
 	"github.com/mkcdrec/mkcdrec/internal/identity"
 	"github.com/mkcdrec/mkcdrec/internal/plan"
+	"github.com/mkcdrec/mkcdrec/internal/tool/efiimage"
 )
 
 // deviceFiles are the configuration files that may name disks.
 var deviceFiles = []string{
 	"etc/fstab", "etc/crypttab", "etc/mdadm/mdadm.conf", "etc/mdadm.conf", "etc/initramfs-tools/conf.d/resume", "etc/default/grub",
 	"boot/grub/device.map", "boot/grub/grub.cfg", "boot/grub2/device.map", "boot/grub2/grub.cfg",
+}
+
+// startFiles are those of other boot loaders, beside commandLines.
+var startFiles = []string{
+	"boot/grub/grubenv", "boot/grub2/grubenv", "boot/extlinux/*.conf", "boot/syslinux/*.cfg", "extlinux.conf", "boot/extlinux.conf", "etc/default/extlinux",
+}
+
+// namingDevices are the files of the restored system that may name disks.
+func (x *executor) namingDevices() []string {
+	names := slices.Clone(deviceFiles)
+	for _, pattern := range slices.Concat(commandLines, startFiles) {
+		for _, name := range x.glob(pattern) {
+			if !slices.Contains(names, name) && x.regular(name) {
+				names = append(names, name)
+			}
+		}
+	}
+	return names
+}
+
+// fixedSize gives a changed environment block of GRUB the size that it had, which
+// is fixed; it is filled with "#" (grub-editenv, "GRUB Environment Block"). All
+// other files are as long as they are.
+func fixedSize(name string, was, out []byte) []byte {
+	if path.Base(name) != "grubenv" {
+		return out
+	}
+	out = bytes.TrimRight(out, "#")
+	if len(out) > len(was) {
+		return was
+	}
+	return append(out, bytes.Repeat([]byte("#"), len(was)-len(out))...)
 }
 
 // identity adapts the configuration: what was wished otherwise than recorded,
@@ -27,7 +63,8 @@ func (x *executor) identity(ctx context.Context, s plan.Step) error {
 		return err
 	}
 	renames, links := x.Plan.Renames(), x.volumeLinks()
-	for _, name := range deviceFiles {
+	files := x.namingDevices()
+	for _, name := range files {
 		err := x.edit(name, func(b []byte) ([]byte, string) {
 			b = identity.VolumeLinks(b, links)
 			if x.Images != nil && !strings.HasSuffix(name, "/device.map") {
@@ -41,7 +78,7 @@ func (x *executor) identity(ctx context.Context, s plan.Step) error {
 				}
 				x.warn("/%s names %s, which belongs to the recorded hardware", name, p)
 			}
-			return identity.Devices(b, renames), "names of disks"
+			return fixedSize(name, b, identity.Devices(b, renames)), "names of disks"
 		})
 		if err != nil {
 			return err
@@ -50,7 +87,10 @@ func (x *executor) identity(ctx context.Context, s plan.Step) error {
 	if err := x.lvmFiles(renames); err != nil {
 		return err
 	}
-	if err := x.newHardware(); err != nil {
+	if err := x.newHardware(files); err != nil {
+		return err
+	}
+	if err := x.replacedCards(); err != nil {
 		return err
 	}
 	if err := x.keyFilesBack(ctx); err != nil {
@@ -64,7 +104,7 @@ func (x *executor) identity(ctx context.Context, s plan.Step) error {
 
 // newHardware adapts what names a partition by an ID that could not be kept,
 // and adds mounts that the recorded machine did not need.
-func (x *executor) newHardware() error {
+func (x *executor) newHardware(files []string) error {
 	ids := map[string]string{}
 	for _, d := range x.m.Disks {
 		if d.Table == nil {
@@ -76,11 +116,12 @@ func (x *executor) newHardware() error {
 			}
 		}
 	}
-	for _, name := range deviceFiles {
-		if err := x.edit(name, func(b []byte) ([]byte, string) { return identity.PartUUIDs(b, ids), "PARTUUIDs" }); err != nil {
+	for _, name := range files {
+		if err := x.edit(name, func(b []byte) ([]byte, string) { return fixedSize(name, b, identity.PartUUIDs(b, ids)), "PARTUUIDs" }); err != nil {
 			return err
 		}
 	}
+	x.namedInside(ids)
 	for _, m := range x.m.Mounts {
 		fs := x.m.FileSystemOn(m.On)
 		if !m.Added || fs == nil {
@@ -93,6 +134,21 @@ func (x *executor) newHardware() error {
 		}
 	}
 	return nil
+}
+
+// namedInside warns of unified kernel images whose command line, which lies inside
+// them, names a disk or a partition that is called otherwise now.
+func (x *executor) namedInside(ids map[string]string) {
+	renames := x.Plan.Renames()
+	for _, im := range x.images(x.m.Kernel) {
+		if !im.unified {
+			continue
+		}
+		line := []byte(x.section(im.path, efiimage.Cmdline))
+		if now := identity.PartUUIDs(identity.Devices(line, renames), ids); !bytes.Equal(now, line) {
+			x.warn("the command line inside /%s names a disk that is called otherwise here (%s): make that image anew with %s", im.path, line, now)
+		}
+	}
 }
 
 // edit rewrites a file of the restored system in place, which keeps its owner,

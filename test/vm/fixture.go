@@ -115,7 +115,7 @@ func MakeFixture(ctx context.Context, log Log, recipeDir, name string) (*Fixture
 		return nil, err
 	}
 	baseName := cmp.Or(bases[name], "base")
-	base, baseHash, err := makeBase(ctx, log, recipeDir, cache, baseName)
+	base, baseHash, err := makeBaseOf(ctx, log, recipeDir, cache, baseName)
 	if err != nil {
 		return nil, fmt.Errorf("cannot make the base of the fixtures: %w", err)
 	}
@@ -167,8 +167,13 @@ func buildFiles(recipeDir, name string) []string {
 	}
 }
 
-// makeBase runs the script of a base.
-func makeBase(ctx context.Context, log Log, recipeDir, cache, name string) (dir, hash string, err error) {
+// makeBase makes the base of most fixtures.
+func makeBase(ctx context.Context, log Log, recipeDir, cache string) (dir, hash string, err error) {
+	return makeBaseOf(ctx, log, recipeDir, cache, "base")
+}
+
+// makeBaseOf runs the script of a base.
+func makeBaseOf(ctx context.Context, log Log, recipeDir, cache, name string) (dir, hash string, err error) {
 	script := filepath.Join(recipeDir, "recipes", name+".sh")
 	if hash, err = hashFiles(os.Getenv("MKCDREC_SUITE"), script); err != nil {
 		return "", "", err

@@ -27,7 +27,7 @@ func TestParseListing(t *testing.T) {
 	if l.Modules["nvme"] || l.Names["crypttab"] || !l.Names["fstab.empty"] {
 		t.Errorf("%v", l)
 	}
-	l = ParseListing("kernel/x\nusr/lib/modules/6.1/kernel/drivers/nvme/host/nvme-core.ko.xz\nlib/modules/6.1/kernel/a.ko\ncryptroot/crypttab\n"+
+	l = ParseListing("kernel/x\nusr/lib/modules/6.1/kernel/drivers/nvme/host/nvme-core.ko.xz\nlib/modules/6.1/kernel/a.ko\ncryptroot/crypttab\n" +
 		"lrwxrwxrwx   1 root     root            6 Nov 30 09:38 usr/sbin/fsck.ext4 -> e2fsck\n")
 	if !l.Names["fsck.ext4"] || l.Names["e2fsck"] || !l.Modules["nvme_core"] || !l.Modules["a"] || !l.Names["crypttab"] || len(l.Modules) != 2 {
 		t.Errorf("%v", l)
