@@ -33,4 +33,10 @@ var stacks = []stack{
 		[]string{"internal/tool/mdadm TestRealArrays"}, nil},
 	{"LUKS2 with LVM, header copied", []string{"internal/tool/cryptsetup TestAgainstDumpJSON", "internal/inspect TestOpenLUKS"},
 		[]string{"internal/restore TestRecordedHeaderComesBack"}, []string{"test/vm TestGridUEFILUKSFromDisc"}},
+	{"systemd-boot, initramfs by dracut", []string{"internal/inspect TestEFIStart", "internal/tool/initramfs TestParseListing"},
+		[]string{"internal/restore TestSystemdBoot", "internal/restore TestDracutRebuildsWhatLacksADriver"}, []string{"test/vm TestGridSystemdBootDracut"}},
+	{"unified kernel image, other EFI programs", []string{"internal/tool/efiimage TestKindOf"}, []string{"internal/restore TestEFIProgram"}, nil},
+	{"EXTLINUX", []string{"internal/inspect TestEXTLINUX"}, []string{"internal/restore TestEXTLINUX"}, []string{"test/vm TestGridEXTLINUX"}},
+	{"boot entries of UEFI firmware, in order", []string{"internal/tool/efivars TestRead"}, []string{"internal/restore TestChangeEntries"},
+		[]string{"test/vm TestGridSystemdBootDracut"}},
 }
