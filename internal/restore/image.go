@@ -46,8 +46,9 @@ func (x *executor) checkImages() error {
 		}
 	}
 	for _, s := range x.Plan.Steps {
-		if s.Kind == plan.InstallLoader && s.BootLoader.Kind == machine.GRUBBIOS && !x.Images.Scans {
-			return fail.Hint(fail.New(fail.Unsupported, "the kernel of this machine does not show partitions on loop devices, without which GRUB cannot be installed on an image"),
+		if s.Kind == plan.InstallLoader && (s.BootLoader.Kind == machine.GRUBBIOS || s.BootLoader.Kind == machine.EXTLINUX) && !x.Images.Scans {
+			name := map[machine.BootLoaderKind]string{machine.GRUBBIOS: "GRUB", machine.EXTLINUX: "EXTLINUX"}[s.BootLoader.Kind]
+			return fail.Hint(fail.New(fail.Unsupported, "the kernel of this machine does not show partitions on loop devices, without which %s cannot be installed on an image", name),
 				"make the image on another machine, or in the rescue system")
 		}
 	}
