@@ -167,6 +167,15 @@ func keepNeeded(m *machine.Machine) ([]machine.Disk, []plan.Choice, error) {
 				Why: "it was not mounted, so the backup has no files of it"})
 		}
 	}
+	for _, d := range m.Disks {
+		for i, p := range partitions(d) {
+			if p.Holds != "" {
+				choices = append(choices, plan.Choice{Subject: fmt.Sprintf("partition %d of %s", p.Number, d.Name), Chosen: "made empty",
+					Why: "it held " + p.Holds + ", of which the backup has nothing"})
+				d.Table.Partitions[i].Holds = "" // not here any more
+			}
+		}
+	}
 	return m.Disks, choices, nil
 }
 

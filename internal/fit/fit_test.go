@@ -385,3 +385,28 @@ func TestAnySizeHoldsTheData(t *testing.T) {
 		t.Fatal("no layout was ever shrunk: the test checks nothing")
 	}
 }
+
+// What a recorded partition held that the backup has nothing of is said, and
+// so is what one here holds that will be overwritten.
+func TestPartitionThatHeldSomethingElse(t *testing.T) {
+	m := machinetest.UEFIPlain()
+	p := &m.Disks[0].Table.Partitions[2]
+	m.Swaps, p.Holds = nil, "ntfs"
+	got, choices, err := Onto(m, m, Wishes{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(fmt.Sprint(choices), "{partition 3 of vda made empty it held ntfs, of which the backup has nothing}") {
+		t.Errorf("not said: %v", choices)
+	}
+	if got.Disks[0].Table.Partitions[2].Holds != "" {
+		t.Error("the plan says that it will hold it again")
+	}
+	pl, err := plan.Restore(got, choices, m, plan.Info{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(fmt.Sprint(pl.Erases[0].Holds), "part 3: ntfs") {
+		t.Errorf("what is overwritten: %v", pl.Erases[0].Holds)
+	}
+}

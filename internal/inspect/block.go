@@ -60,8 +60,10 @@ func (in *inspector) blockDevices() error {
 		case isDisk:
 			in.disk(in.nodes[name], udev[name])
 		case isForeign:
+			in.sysPartitions(sysBlock+"/"+name, in.nodes[name])
 			in.foreign(in.nodes[name])
 		case isArray:
+			in.sysPartitions(sysBlock+"/"+name, in.nodes[name])
 			in.pending = append(in.pending, in.nodes[name])
 		}
 	}
@@ -79,7 +81,7 @@ func (in *inspector) node(dir, kname string) *node {
 type deviceKind int
 
 const (
-	isNothing deviceKind = iota // no storage of its own: loop, zram, CD drive, an empty reader
+	isNothing deviceKind = iota // no storage of its own (see outside), or an empty reader
 	isDisk
 	isForeign // storage that the model cannot hold, or a logical volume (device mapper)
 	isArray   // an md RAID array
@@ -87,10 +89,8 @@ const (
 
 func kindOf(n *node, hidden bool) deviceKind {
 	name := n.kname
-	for _, p := range []string{"loop", "zram", "ram", "sr", "fd", "mtdblock"} {
-		if rest, ok := strings.CutPrefix(name, p); ok && rest != "" && strings.Trim(rest, "0123456789") == "" {
-			return isNothing
-		}
+	if isOutside(name) {
+		return isNothing
 	}
 	// mmcblk0boot0 and mmcblk0rpmb belong to the controller, not to Linux.
 	if hidden || n.size == 0 || strings.HasPrefix(name, "mmcblk") && (strings.Contains(name, "boot") || strings.Contains(name, "rpmb")) {
@@ -99,7 +99,7 @@ func kindOf(n *node, hidden bool) deviceKind {
 	if strings.HasPrefix(name, "md") {
 		return isArray
 	}
-	for _, p := range []string{"dm-", "bcache", "zd", "nbd", "rbd", "drbd", "vdo"} {
+	for _, p := range []string{"dm-", "bcache", "zd", "nbd", "rbd", "drbd", "vdo", "mtdblock", "ubiblock"} {
 		if strings.HasPrefix(name, p) {
 			return isForeign
 		}
@@ -110,22 +110,16 @@ func kindOf(n *node, hidden bool) deviceKind {
 // foreign names storage that lies between disks and file systems and that
 // version 1 of the model cannot hold. Logical volumes are told by LVM.
 func (in *inspector) foreign(n *node) {
-	kind, _, _ := strings.Cut(n.dmUUID, "-")
-	const rebuild = "take it out of the backup by this name; it must be made anew by hand"
-	switch {
+	switch kind, _, _ := strings.Cut(n.dmUUID, "-"); {
 	case kind == "LVM":
 	case kind == "CRYPT":
 		in.foreignCrypt(n)
 	case kind == "mpath":
-		in.blocking("multipath:"+n.dmName, rebuild, "%s is a multipath device, which cannot be recorded yet", n.dmName)
+		in.blocking("multipath:"+n.dmName, todoFor("multipath"), "%s is a multipath device, which cannot be recorded yet", n.dmName)
 	case n.dmName != "":
-		// Partitions of device-mapper devices come with what they lie on.
-		in.blocking("dm:"+n.dmName, rebuild, "%s is a device-mapper device of a kind that is not known (%s)", n.dmName, n.dmUUID)
-	case strings.HasPrefix(n.kname, "zd"):
-		in.blocking("zfs:"+n.kname, rebuild, "%s is a ZFS volume, which cannot be recorded", n.kname)
+		in.foreignMapper(n)
 	default:
-		kind := strings.TrimRight(n.kname, "0123456789")
-		in.blocking(kind+":"+n.kname, rebuild, "%s is a %s device, which cannot be recorded", n.kname, kind)
+		in.foreignDevice(n)
 	}
 }
 
@@ -158,8 +152,8 @@ func (in *inspector) disk(n *node, u lsblk.Device) {
 		d.Transport = in.transport(n.kname)
 	}
 	n.ref = machine.DiskRef(n.kname)
-	if d.Transport == "iscsi" {
-		in.blocking("iscsi:"+n.kname, "take it out of the backup by this name", "%s is an iSCSI disk: the rescue system does not log in to its target", n.path)
+	if kind := in.networkDisk(n.kname, d.Transport); kind != "" {
+		in.blocking(kind+":"+n.kname, todoFor(kind), "%s is %s, which the rescue system does not connect to", n.path, stacks[kind].what)
 	}
 	in.probe(n)
 	if sigs, err := wipefs.List(in.ctx, in.run, n.path); err == nil {

@@ -33,7 +33,7 @@ func (in *inspector) contents(mounts []mounted) {
 		switch {
 		case n.ref != "" && (n.leaf || isMounted):
 			leaves = append(leaves, n)
-		case isMounted && kindOf(n, false) == isNothing:
+		case isMounted && n.parent == "" && kindOf(n, false) == isNothing:
 			in.note("mount:"+m.target, "", "%s is mounted from %s (%s): what it lies on is recorded, not it", m.target, n.path, m.kind)
 		case isMounted:
 			in.blocking("mount:"+m.target, excludeTodo, "%s lies on %s, which cannot be recorded", m.target, n.path)
@@ -47,13 +47,14 @@ func (in *inspector) contents(mounts []mounted) {
 		} else {
 			in.otherContent(n)
 		}
+		in.held(n)
 	}
 }
 
 // mountedContent records a mounted file system.
 func (in *inspector) mountedContent(n *node, m mounted) {
 	if !superblock.Known(m.kind) {
-		in.blocking(string(n.ref), excludeTodo, "%s is a file system of kind %s, mounted at %s, which cannot be made again", n.path, m.kind, m.target)
+		in.blocking(string(n.ref), fsTodo(string(m.kind), n.path), "%s is a file system of kind %s, mounted at %s, which cannot be made again", n.path, m.kind, m.target)
 		return
 	}
 	fs := in.fileSystem(n, m.kind)
@@ -140,17 +141,29 @@ func (in *inspector) fileSystem(n *node, kind machine.FSKind) machine.FileSystem
 	return fs
 }
 
-// members are the signatures of devices that belong to something larger.
+// members are the signatures of devices that belong to something larger, or
+// hold something that has a name of its own.
 var members = map[string]struct{ prefix, what string }{
-	"linux_raid_member": {"md", "part of a RAID array that does not run"},
-	"zfs_member":        {"zfs", "part of a ZFS pool"},
-	"bcache":            {"bcache", "part of a bcache"},
-	"mpath_member":      {"multipath", "a path of a multipath device"},
-	"vdo":               {"vdo", "a VDO volume"},
-	"drbd":              {"drbd", "part of a DRBD device"},
-	"stratis":           {"stratis", "part of a Stratis pool"},
-	"BitLocker":         {"bitlocker", "encrypted with BitLocker"},
-	"ceph_bluestore":    {"ceph", "a Ceph volume"},
+	"linux_raid_member":         {"md", "part of a RAID array that does not run"},
+	"zfs_member":                {"zfs", "part of a ZFS pool"},
+	"bcache":                    {"bcache", "part of a bcache"},
+	"bcachefs":                  {"bcachefs", "part of a bcachefs file system"},
+	"mpath_member":              {"multipath", "a path of a multipath device"},
+	"vdo":                       {"vdo", "a VDO volume"},
+	"drbd":                      {"drbd", "part of a DRBD device"},
+	"drbdmanage_control_volume": {"drbd", "part of a DRBD device"},
+	"stratis":                   {"stratis", "part of a Stratis pool"},
+	"DM_integrity":              {"integrity", "a dm-integrity device"},
+	"DM_verity_hash":            {"verity", "the hashes of a dm-verity device"},
+	"DM_snapshot_cow":           {"dm", "the changes of a snapshot of device mapper"},
+	"BitLocker":                 {"bitlocker", "encrypted with BitLocker"},
+	"ceph_bluestore":            {"ceph", "a Ceph volume"},
+	"lvm1_member":               {"lvm", "a physical volume of LVM 1"},
+	"apfs":                      {"apfs", "an Apple file system (APFS)"},
+	"hfsplus":                   {"hfs", "an Apple file system (HFS+)"},
+	"hfs":                       {"hfs", "an Apple file system (HFS)"},
+	"VMFS":                      {"vmfs", "a datastore of VMware"},
+	"VMFS_volume_member":        {"vmfs", "a datastore of VMware"},
 }
 
 // otherContent records or names what a device holds that is not mounted.
@@ -172,11 +185,11 @@ func (in *inspector) otherContent(n *node) {
 			member = members["linux_raid_member"]
 		}
 		name = in.memberName(n, member.prefix)
-		todo := excludeTodo + "; it must be made anew by hand"
+		todo := todoFor(member.prefix)
 		if p.Type == "linux_raid_member" {
 			todo = "start the array (mdadm --assemble --scan), or wipe what is left of an old one (mdadm --zero-superblock " + n.path + "), or " + todo
 		}
-		in.blocking(name, todo, "%s is %s, which cannot be recorded", n.path, member.what)
+		in.find(machine.Finding{Name: name, Blocking: !in.detachable(n), Todo: todo, What: n.path + " is " + member.what + ", which cannot be recorded"})
 	case superblock.Known(kind):
 		in.m.FileSystems = append(in.m.FileSystems, in.fileSystem(n, kind))
 		in.find(machine.Finding{
@@ -185,11 +198,13 @@ func (in *inspector) otherContent(n *node) {
 		})
 	case p.Type != "":
 		in.find(machine.Finding{
-			Name: name, Blocking: !in.detachable(n), Todo: excludeTodo,
+			Name: name, Blocking: !in.detachable(n), Todo: fsTodo(p.Type, n.path),
 			What: n.path + " holds " + p.Type + ", which cannot be recorded: its content is not in the backup",
 		})
 	case p.PTType != "" && n.parent == "" && n.dmName == "":
 		// A disk whose table could not be read has its finding.
+	case p.Type == "" && in.foreignType(n):
+	case in.unknownData(n):
 	case p.PTType != "" || p.Usage == "open":
 		in.blocking(name, excludeTodo, "%s holds data that is not a file system (a virtual machine's disk, or a database's): it is not in the backup", n.path)
 	case (n.number > 0 || n.dmName != "") && !in.emptyByType(n):
@@ -204,12 +219,19 @@ func (in *inspector) memberName(n *node, prefix string) string {
 	if n.parent != "" {
 		dir = sysBlock + "/" + n.parent + "/" + n.kname
 	}
-	if prefix == "zfs" && n.probed.Label != "" {
-		return "zfs:" + n.probed.Label
+	switch {
+	case (prefix == "zfs" || prefix == "bcachefs") && n.probed.Label != "":
+		return prefix + ":" + n.probed.Label
+	case prefix == "bcachefs" && n.probed.UUID != "":
+		return prefix + ":" + n.probed.UUID // one for all its devices
+	case (prefix == "ldm" || prefix == "spaces") && n.parent != "":
+		return prefix + ":" + n.parent // its partitions are one
 	}
 	list, _ := os.ReadDir(in.path(dir + "/holders"))
 	for _, h := range list {
-		if up := in.nodes[h.Name()]; up != nil && up.dmName != "" {
+		if up := in.nodes[h.Name()]; up != nil && prefix == "stratis" && stratisPool(up) != "" {
+			return "stratis:" + in.stratisName(up)
+		} else if up != nil && up.dmName != "" {
 			return prefix + ":" + up.dmName
 		} else if up != nil {
 			return prefix + ":" + up.kname

@@ -59,6 +59,7 @@ func Machine(ctx context.Context, runner system.Runner, opts Options) (machine.M
 	in.swaps()
 	in.contents(mounts)
 	in.mounts(mounts)
+	in.accounted()
 	in.firmware()
 	in.bootLoader()
 	in.network()
@@ -81,6 +82,7 @@ type inspector struct {
 	named   map[string]bool // findings by name
 	active  map[string]bool // devices (kernel names) that are swap
 	random  []*node         // swap with a random key
+	unknown map[*node]bool  // holds data of a kind that is not known
 }
 
 // path puts Root before an absolute path.

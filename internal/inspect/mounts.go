@@ -65,12 +65,15 @@ func (in *inspector) mounted(mi *mountinfo.Info) (mounted, bool) {
 	n := in.byNumber(fmt.Sprintf("%d:%d", mi.Major, mi.Minor))
 	if n == nil && strings.HasPrefix(mi.Source, "/dev/") && mi.FSType != "devtmpfs" && mi.FSType != "tmpfs" {
 		// btrfs has a device number of its own.
-		n = in.byPath(mi.Source)
+		// bcachefs names all its devices.
+		first, _, _ := strings.Cut(mi.Source, ":")
+		n = in.byPath(first)
 	}
 	if n == nil && mi.Source == "/dev/root" && mi.Mountpoint == "/" {
 		in.blocking("mount:/", "run on the machine itself", "the device of / is not known (%s)", mi.Source)
 	}
 	if n == nil {
+		in.unknownSource(mi)
 		return mounted{}, false
 	}
 	m := mounted{node: n, kind: machine.FSKind(mi.FSType), target: mi.Mountpoint, options: mountOptions(mi)}

@@ -226,6 +226,8 @@ func (d *describer) partition(k *Disk, p Partition, branch string, extended bool
 	empty := map[string]string{TypeBIOSBoot: "boot code of GRUB", TypePReP: "PReP boot code"}[p.Type]
 	if extended {
 		empty = "extended partition"
+	} else if p.Holds != "" {
+		empty = p.Holds + " (not recorded)"
 	}
 	d.node(branch, strings.TrimPrefix(p.Path, "/dev/"), k.Bytes(p.Size), ref, d.onDevice(ref, empty))
 }

@@ -48,6 +48,9 @@ type Partition struct {
 	Name     string  `json:"name,omitempty"` // GPT
 	Attrs    string  `json:"attrs,omitempty"`
 	Bootable bool    `json:"bootable,omitempty"`
+	// Holds is what was seen on it that has no place in the model, as blkid names
+	// it ("ntfs"): a backup has nothing of it.
+	Holds string `json:"holds,omitempty"`
 	// Formerly is the PARTUUID that was recorded, where the table had to become
 	// one of another kind.
 	Formerly string `json:"formerly,omitempty"`

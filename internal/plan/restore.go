@@ -295,6 +295,9 @@ func holds(m machine.Machine, r machine.Ref) string {
 	if m.SwapOn(r) != nil {
 		return "swap"
 	}
+	if dev, err := m.Resolve(r); err == nil && dev.Partition != nil {
+		return dev.Partition.Holds
+	}
 	return ""
 }
 
