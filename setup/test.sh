@@ -10,6 +10,6 @@ install_missing 'the tests' \
 	xorriso genisoimage mtools gdisk fdisk parted dosfstools \
 	grub-pc-bin grub-efi-amd64-bin grub-efi-amd64-signed shim-signed linux-image-amd64 memtest86+ syslinux-common \
 	mmdebstrap debian-archive-keyring \
-	e2fsprogs xfsprogs btrfs-progs lvm2 mdadm cryptsetup-bin \
+	e2fsprogs xfsprogs btrfs-progs f2fs-tools exfatprogs lvm2 mdadm cryptsetup-bin \
 	attr acl libcap2-bin zstd cpio libarchive-tools tar rsync \
-	busybox-static kmod udev iproute2 openssh-client openssh-server man-db less nano procps
+	busybox-static kmod udev iproute2 openssh-client openssh-server man-db less nano procps shellcheck

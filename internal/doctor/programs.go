@@ -73,6 +73,8 @@ var makers = map[machine.FSKind][]string{
 	"xfs":   {"mkfs.xfs", "xfs_repair"},
 	"btrfs": {"mkfs.btrfs", "btrfs"},
 	"vfat":  {"mkfs.vfat", "fsck.vfat"},
+	"exfat": {"mkfs.exfat", "tune.exfat"},
+	"f2fs":  {"mkfs.f2fs"},
 }
 
 // fileSystems checks that every mounted kind can be made again.

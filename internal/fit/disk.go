@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/mkcdrec/mkcdrec/internal/fail"
 	"github.com/mkcdrec/mkcdrec/internal/machine"
@@ -41,6 +42,9 @@ func (f *fitter) disk(d *machine.Disk, target machine.Disk) error {
 	was := *d
 	*d = target
 	d.Signatures = nil
+	if was.Multipath() && !d.Multipath() {
+		f.say("disk "+d.Name, "not a multipath device", "it was one when recorded: where fstab or the boot loader name %s they have to be changed by hand", was.Path)
+	}
 	if d.LogicalSector <= 0 {
 		d.LogicalSector = 512
 	}
@@ -64,6 +68,9 @@ func (f *fitter) disk(d *machine.Disk, target machine.Disk) error {
 // partitionPath is what the kernel will call a partition. For the plan's text
 // only: whoever opens a partition asks the kernel for its name.
 func partitionPath(disk string, n int) string {
+	if strings.HasPrefix(disk, "/dev/mapper/") {
+		return fmt.Sprintf("%s-part%d", disk, n)
+	}
 	if last := disk[len(disk)-1:]; last >= "0" && last <= "9" {
 		return fmt.Sprintf("%sp%d", disk, n)
 	}
@@ -100,6 +107,10 @@ func (f *fitter) table(d *machine.Disk, was machine.Disk) error {
 	first, end, err := f.usable(d)
 	if err != nil {
 		return err
+	}
+	if d.Table.Hybrid != "" {
+		d.Table.Hybrid = ""
+		f.say("disk "+d.Name, "without its hybrid MBR", "the partitions are laid out anew; make it again by hand (gdisk) where something needs it")
 	}
 	pieces := make([]piece, 0, len(d.Table.Partitions))
 	for i := range len(d.Table.Partitions) + len(f.gaps[was.Name]) {
@@ -167,7 +178,8 @@ func (f *fitter) usable(d *machine.Disk) (first, end machine.Bytes, err error) {
 		return d.LogicalSector, d.Bytes(sectors), nil
 	}
 	// UEFI 2.10, 5.3: header plus at least 16 KiB of entries at both ends.
-	entries := machine.Sectors((16384 + d.LogicalSector - 1) / d.LogicalSector)
+	room := max(16384, machine.Bytes(t.Entries)*128)
+	entries := machine.Sectors((room + d.LogicalSector - 1) / d.LogicalSector)
 	t.LastLBA = sectors - entries - 2
 	t.FirstLBA = max(min(t.FirstLBA, 2048), entries+2)
 	if t.LastLBA <= t.FirstLBA {

@@ -167,6 +167,10 @@ func (m *matcher) byID(what string, id func(machine.Disk) string) error {
 		}
 		found := filter(m.free, func(d machine.Disk) bool { return id(d) == id(n) })
 		if len(found) > 1 {
+			if n.Multipath() {
+				return fail.Hint(fail.New(fail.Refused, "disks with the same %s %s: %s", what, id(n), list(found)),
+					"they may be paths to one disk, which %s was: start multipath (multipath -v2), or say which one to use, as in --map %s=%s", n.Name, n.Name, found[0].Name)
+			}
 			return fail.Hint(fail.New(fail.Refused, "disks with the same %s %s: %s", what, id(n), list(found)),
 				"say which one to use, as in --map %s=%s", n.Name, found[0].Name)
 		}

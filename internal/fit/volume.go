@@ -29,7 +29,7 @@ func (f *fitter) growable(r machine.Ref) bool {
 // size than recorded. A vfat keeps its size: firmware is picky about ESPs.
 func resizable(fs machine.FileSystem) bool {
 	switch fs.Kind {
-	case "ext2", "ext3", "ext4", "xfs", "btrfs":
+	case "ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "exfat":
 		return true
 	}
 	return false
@@ -56,6 +56,10 @@ func needs(fs machine.FileSystem) machine.Bytes {
 		b = max(b+b/50+128*mib, 304*mib) // log; mkfs.xfs(8) refuses less than 300 MiB
 	case "btrfs":
 		b = max(b+b/20+256*mib, 512*mib) // metadata and system chunks, twice
+	case "f2fs":
+		b = max(b+b/10+128*mib, 256*mib) // what it keeps for cleaning, and its tables
+	case "exfat":
+		b += 16 * mib // the table, and the bitmap of clusters
 	default:
 		// Journal, then inode tables of at most one inode for 8 KiB (see scaledInodes).
 		b = (b+journal(fs.Size))*104/100 + 4*mib

@@ -58,10 +58,12 @@ func (in *inspector) blockDevices() error {
 	for _, name := range names {
 		switch kindOf(in.nodes[name], in.text(sysBlock+"/"+name+"/hidden") == "1") {
 		case isDisk:
-			in.disk(in.nodes[name], udev[name])
+			if in.mapOf(in.nodes[name]) == nil {
+				in.disk(in.nodes[name], udev[name])
+			}
 		case isForeign:
 			in.sysPartitions(sysBlock+"/"+name, in.nodes[name])
-			in.foreign(in.nodes[name])
+			in.foreign(in.nodes[name], udev)
 		case isArray:
 			in.sysPartitions(sysBlock+"/"+name, in.nodes[name])
 			in.pending = append(in.pending, in.nodes[name])
@@ -109,13 +111,13 @@ func kindOf(n *node, hidden bool) deviceKind {
 
 // foreign names storage that lies between disks and file systems and that
 // version 1 of the model cannot hold. Logical volumes are told by LVM.
-func (in *inspector) foreign(n *node) {
+func (in *inspector) foreign(n *node, udev map[string]lsblk.Device) {
 	switch kind, _, _ := strings.Cut(n.dmUUID, "-"); {
 	case kind == "LVM":
 	case kind == "CRYPT":
 		in.foreignCrypt(n)
 	case kind == "mpath":
-		in.blocking("multipath:"+n.dmName, todoFor("multipath"), "%s is a multipath device, which cannot be recorded yet", n.dmName)
+		in.multipath(n, udev)
 	case n.dmName != "":
 		in.foreignMapper(n)
 	default:
@@ -227,16 +229,21 @@ func (in *inspector) table(n *node, parts map[int]*node) *machine.PartitionTable
 		in.blocking("disk:"+n.kname, todo, "the partition table of %s cannot be read: %v", n.path, err)
 		return nil
 	}
-	for _, p := range t.Partitions {
+	in.hybrid(n, t)
+	for i, p := range t.Partitions {
 		k := parts[p.Number]
 		if k == nil {
-			in.note(string(machine.PartRef(n.kname, p.Number)), "run partprobe, or reboot, and look again",
+			in.note(string(machine.PartRef(n.ref.Body(), p.Number)), "run partprobe, or reboot, and look again",
 				"partition %d of %s is in the table, and the kernel does not know it", p.Number, n.path)
 			continue
 		}
 		delete(parts, p.Number)
-		k.ref = machine.PartRef(n.kname, p.Number)
-		k.path = p.Path
+		k.ref = machine.PartRef(n.ref.Body(), p.Number)
+		if k.dmName == "" {
+			k.path = p.Path
+		} else {
+			t.Partitions[i].Path = k.path // sfdisk does not know what udev calls it
+		}
 		k.leaf = !p.Extended()
 		if k.leaf {
 			in.probe(k)

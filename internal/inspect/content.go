@@ -132,7 +132,9 @@ func (in *inspector) fileSystem(n *node, kind machine.FSKind) machine.FileSystem
 	const single = "only file systems on one device can be recorded; " + excludeTodo
 	switch {
 	case fs.Options["devices"] != "":
-		in.blocking(string(n.ref), single, "the btrfs file system on %s has %s devices", n.path, fs.Options["devices"])
+		in.blocking(string(n.ref), single, "the %s file system on %s has %s devices", kind, n.path, fs.Options["devices"])
+	case kind == "f2fs" && (slices.Contains(fs.Features, "blkzoned") || slices.Contains(fs.Features, "ro")):
+		in.blocking(string(n.ref), excludeTodo, "the f2fs file system on %s is read-only by its format, or made for a zoned device: it cannot be made again", n.path)
 	case fs.Options["log"] == "external" || fs.Options["journal"] == "external":
 		in.blocking(string(n.ref), single, "the %s file system on %s has its journal on another device", kind, n.path)
 	case fs.Options["realtime"] != "":
@@ -207,7 +209,7 @@ func (in *inspector) otherContent(n *node) {
 	case in.unknownData(n):
 	case p.PTType != "" || p.Usage == "open":
 		in.blocking(name, excludeTodo, "%s holds data that is not a file system (a virtual machine's disk, or a database's): it is not in the backup", n.path)
-	case (n.number > 0 || n.dmName != "") && !in.emptyByType(n):
+	case (n.number > 0 || n.dmName != "" && n.ref.Kind() != machine.RefDisk) && !in.emptyByType(n):
 		in.note(name, "", "%s holds nothing that is known; it is made again empty", n.path)
 	}
 }

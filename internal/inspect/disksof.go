@@ -72,6 +72,15 @@ func wholeDisks(sys, name string, found map[string]bool, depth int) error {
 		}
 		return err
 	}
+	// A multipath device is a disk by the name of its map; its paths are
+	// protected with it.
+	if b, err := os.ReadFile(filepath.Join(dir, "dm/uuid")); err == nil && strings.HasPrefix(string(b), mpath) {
+		b, err := os.ReadFile(filepath.Join(dir, "dm/name"))
+		if err != nil {
+			return fmt.Errorf("cannot find out what the multipath device %s is called: %w", name, err)
+		}
+		found[strings.TrimSpace(string(b))] = true
+	}
 	slaves, err := os.ReadDir(filepath.Join(dir, "slaves"))
 	if err != nil || len(slaves) == 0 {
 		found[name] = true

@@ -262,6 +262,8 @@ func (in *inspector) unknownSource(mi *mountinfo.Info) {
 		in.blocking("mtd:"+mi.Source, todoFor("mtd"), "%s is a file system on flash memory (%s), which cannot be recorded", mi.Mountpoint, kind)
 	case !strings.HasPrefix(mi.Source, "/dev/") || mi.Source == "/dev/root" || kind == "devtmpfs" || kind == "tmpfs" || kind == "ramfs":
 	case strings.HasPrefix(kind, "fuse") && kind != "fuseblk": // the source of FUSE is any text
+	case strings.HasPrefix(mi.Source, "/dev/loop"): // a partition of an image
+		in.note("mount:"+mi.Mountpoint, "", "%s is mounted from %s (%s): what it lies on is recorded, not it", mi.Mountpoint, mi.Source, kind)
 	default:
 		in.blocking("mount:"+mi.Mountpoint, excludeTodo, "%s is mounted from %s (%s), a device that is not known: its content is not in the backup", mi.Mountpoint, mi.Source, kind)
 	}
@@ -282,6 +284,9 @@ func (in *inspector) explained(n *node, depth int) bool {
 	}
 	if n.parent != "" {
 		return in.explained(in.nodes[n.parent], depth+1)
+	}
+	if up := in.mapOf(n); up != nil {
+		return in.explained(up, depth+1)
 	}
 	switch kind, _, _ := strings.Cut(n.dmUUID, "-"); {
 	case kind == "LVM":

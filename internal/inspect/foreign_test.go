@@ -178,8 +178,8 @@ func TestStacksByName(t *testing.T) {
 			return v
 		}, []string{"mtd:mtdblock0!", "mtd:ubi0:data!"}, "nanddump"},
 		"mounts of what is not there": {func(t *testing.T) *view {
-			return rooted(t, "99:9 / /x rw - ext4 /dev/gone rw", "0:5 / /dev rw - devtmpfs udev rw", "0:61 / /f rw - fuse.thing /dev/fuse rw")
-		}, []string{"mount:/x!"}, "take it out"},
+			return rooted(t, "99:9 / /x rw - ext4 /dev/gone rw", "0:5 / /dev rw - devtmpfs udev rw", "0:61 / /f rw - fuse.thing /dev/fuse rw", "259:1 / /i rw - ext4 /dev/loop0p1 rw")
+		}, []string{"mount:/i", "mount:/x!"}, "take it out"},
 		"on a stick": {func(t *testing.T) *view {
 			v := rooted(t)
 			member(v, "sda", "zfs_member\nLABEL=stick", "")

@@ -76,7 +76,11 @@ func (in *inspector) mounted(mi *mountinfo.Info) (mounted, bool) {
 		in.unknownSource(mi)
 		return mounted{}, false
 	}
-	m := mounted{node: n, kind: machine.FSKind(mi.FSType), target: mi.Mountpoint, options: mountOptions(mi)}
+	kind := machine.FSKind(mi.FSType)
+	if kind == "fuseblk" && n.probed.Type != "" {
+		kind = machine.FSKind(n.probed.Type) // ntfs, exfat: by a program, not by the kernel
+	}
+	m := mounted{node: n, kind: kind, target: mi.Mountpoint, options: mountOptions(mi)}
 	if mi.FSType == "btrfs" {
 		m.subvolume = strings.TrimPrefix(option(mi.VFSOptions, "subvol"), "/")
 		if mi.Root != "/"+m.subvolume {

@@ -2,22 +2,29 @@ package machine
 
 // Disk is one whole disk.
 type Disk struct {
-	Name           string          `json:"name"` // kernel name: vda, nvme0n1
-	Path           string          `json:"path"` // /dev/vda
-	Size           Bytes           `json:"size"`
-	LogicalSector  Bytes           `json:"logical_sector"`
-	PhysicalSector Bytes           `json:"physical_sector,omitempty"`
-	Serial         string          `json:"serial,omitempty"`
-	WWN            string          `json:"wwn,omitempty"`
-	Model          string          `json:"model,omitempty"`
-	Transport      string          `json:"transport,omitempty"` // sata, nvme, usb, virtio ...
-	Rotational     bool            `json:"rotational,omitempty"`
-	Removable      bool            `json:"removable,omitempty"`
-	ReadOnly       bool            `json:"read_only,omitempty"`
-	Table          *PartitionTable `json:"table,omitempty"` // nil: no partition table
+	Name           string `json:"name"` // kernel name: vda, nvme0n1
+	Path           string `json:"path"` // /dev/vda
+	Size           Bytes  `json:"size"`
+	LogicalSector  Bytes  `json:"logical_sector"`
+	PhysicalSector Bytes  `json:"physical_sector,omitempty"`
+	Serial         string `json:"serial,omitempty"`
+	WWN            string `json:"wwn,omitempty"`
+	Model          string `json:"model,omitempty"`
+	Transport      string `json:"transport,omitempty"` // sata, nvme, usb, virtio ...
+	Rotational     bool   `json:"rotational,omitempty"`
+	Removable      bool   `json:"removable,omitempty"`
+	ReadOnly       bool   `json:"read_only,omitempty"`
+	// Paths are the kernel names of the paths of a multipath device, which has
+	// the Name and Path of its map (mpatha, /dev/mapper/mpatha) and its WWID as
+	// WWN. They are not disks of their own. Empty for all other disks.
+	Paths []string        `json:"paths,omitempty"`
+	Table *PartitionTable `json:"table,omitempty"` // nil: no partition table
 	// Signatures are what wipefs sees on the whole disk: "gpt", "ext4", "LVM2_member" ...
 	Signatures []string `json:"signatures,omitempty"`
 }
+
+// Multipath says that a disk is reached over several paths, by way of device mapper.
+func (d *Disk) Multipath() bool { return len(d.Paths) > 0 }
 
 // TableKind is a partition table format.
 type TableKind string
@@ -30,10 +37,15 @@ const (
 
 // PartitionTable is a partition table as sfdisk -J reports it.
 type PartitionTable struct {
-	Kind       TableKind   `json:"kind"`
-	ID         string      `json:"id"`                  // disk GUID, or 0x... of an MBR
-	FirstLBA   Sectors     `json:"first_lba,omitempty"` // GPT
-	LastLBA    Sectors     `json:"last_lba,omitempty"`  // GPT
+	Kind     TableKind `json:"kind"`
+	ID       string    `json:"id"`                  // disk GUID, or 0x... of an MBR
+	FirstLBA Sectors   `json:"first_lba,omitempty"` // GPT
+	LastLBA  Sectors   `json:"last_lba,omitempty"`  // GPT
+	// Entries is how many partitions a GPT has room for; 0 is the usual 128.
+	Entries int `json:"entries,omitempty"`
+	// Hybrid has the four entries of the MBR beside a GPT as hex digits, where
+	// they are more than the one that protects the GPT.
+	Hybrid     string      `json:"hybrid,omitempty"`
 	Partitions []Partition `json:"partitions"`
 }
 
@@ -75,7 +87,7 @@ type FSKind string
 // FileSystem is one file system, mounted or not.
 type FileSystem struct {
 	On        Ref    `json:"on"`
-	Kind      FSKind `json:"kind"` // ext2 ext3 ext4 xfs btrfs vfat
+	Kind      FSKind `json:"kind"` // ext2 ext3 ext4 xfs btrfs f2fs vfat exfat
 	UUID      string `json:"uuid,omitempty"`
 	Label     string `json:"label,omitempty"`
 	Size      Bytes  `json:"size"`

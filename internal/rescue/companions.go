@@ -23,6 +23,7 @@ var companions = map[string][]string{
 	"systemd-udevd": {"/etc/udev/udev.conf", "/usr/lib/systemd/network/99-default.link"},
 	"lvm":           {"/usr/sbin/dmeventd"},
 	"mdadm":         {"/usr/sbin/mdmon", "/sbin/mdmon"},
+	"multipath":     {"/etc/multipath.conf", "/etc/multipath", "/usr/lib/multipath", "/lib/multipath", "/usr/lib64/multipath", "/usr/lib/*/multipath"},
 	"iscsiadm":      {"/usr/sbin/iscsid", "/sbin/iscsid", "/etc/iscsi/initiatorname.iscsi"},
 	"smartctl":      {"/var/lib/smartmontools/drivedb", "/usr/share/smartmontools/drivedb.h"},
 	"dhclient":      {"/usr/sbin/dhclient-script", "/sbin/dhclient-script", "/var/lib/dhcp", "/var/lib/dhclient"},

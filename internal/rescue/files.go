@@ -65,8 +65,10 @@ alias ll='ls -l'
 	"/etc/modprobe.d/mkcdrec.conf": "# Arrays start read-only and resync only when something is written to them.\noptions md_mod start_ro=1\n",
 	"/etc/mdadm/mdadm.conf":        "# Nothing is assembled by itself: no rule of udev does it. By hand: mdadm --assemble --scan.\n# The machine's own file is below /etc/recovery.\nHOMEHOST <ignore>\n",
 	"/etc/lvm/lvm.conf":            "devices {\n\tuse_devicesfile = 0\n}\nglobal {\n\tuse_lvmlockd = 0\n\tuse_lvmpolld = 0\n}\nactivation {\n\tmonitoring = 0\n}\nbackup {\n\tbackup = 0\n\tarchive = 0\n}\n",
-	"/etc/ssh/sshd_config":         sshdConfig,
-	"/etc/ssh/ssh_config":          "Host *\n\tHashKnownHosts no\n",
+	// Beside the machine's own settings: a single path is a disk here.
+	"/etc/multipath/conf.d/90-mkcdrec.conf": "defaults {\n\tfind_multipaths on\n}\n",
+	"/etc/ssh/sshd_config":                  sshdConfig,
+	"/etc/ssh/ssh_config":                   "Host *\n\tHashKnownHosts no\n",
 }
 
 const sshdConfig = `# The rescue system lets root in by key only; the keys come from the settings

@@ -24,6 +24,9 @@ func (m *modules) usedModules(mach machine.Machine) ([]string, error) {
 	for _, f := range mach.FileSystems {
 		used = append(used, string(f.Kind))
 	}
+	if slices.ContainsFunc(mach.Disks, func(d machine.Disk) bool { return d.Multipath() }) {
+		used = append(used, "dm-mod", "dm-multipath", "dm-round-robin", "dm-queue-length", "dm-service-time", "scsi-dh-alua", "scsi-dh-rdac", "scsi-dh-emc", "scsi-dh-hp-sw")
+	}
 	if len(mach.Arrays) > 0 {
 		used = append(used, "md-mod", "linear", "raid0", "raid1", "raid10", "raid456")
 	}

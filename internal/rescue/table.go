@@ -109,7 +109,7 @@ var filesystemTable = slices.Concat(
 	rows("filesystem", false, "xfs", pkg("xfsprogs"), none, "fsck.xfs"),
 	rows("filesystem", false, "btrfs", pkg("btrfs-progs", "btrfs-progs", "btrfsprogs", "btrfs-progs"), nil, "btrfs", "mkfs.btrfs", "btrfstune"),
 	rows("filesystem", false, "vfat: the EFI system partition", pkg("dosfstools"), none, "mkfs.vfat", "fsck.vfat", "fatlabel", "mkfs.fat", "fsck.fat"),
-	rows("filesystem", false, "exfat", pkg("exfatprogs"), one, "mkfs.exfat", "fsck.exfat"),
+	rows("filesystem", false, "exfat", pkg("exfatprogs"), one, "mkfs.exfat", "fsck.exfat", "tune.exfat"),
 	rows("filesystem", false, "f2fs", pkg("f2fs-tools"), one, "mkfs.f2fs", "fsck.f2fs"),
 	rows("filesystem", false, "ntfs", pkg("ntfs-3g", "ntfsprogs", "ntfsprogs", "ntfs-3g"), help, "ntfsfix", "ntfsresize", "mkfs.ntfs", "ntfsclone"),
 	rows("filesystem", false, "squashfs", pkg("squashfs-tools", "squashfs-tools", "squashfs", "squashfs-tools"), []string{"-version"}, "unsquashfs"),

@@ -49,6 +49,7 @@ func (r *rescuer) devices() {
 		r.modprobe(alwaysModules)
 		if haveUdev {
 			r.triggerUdev()
+			r.multipath()
 		} else {
 			r.loadByAlias()
 		}

@@ -43,6 +43,9 @@ func (x *executor) device(r machine.Ref) (string, error) {
 
 // whole is what the kernel calls a disk or an array of the plan now.
 func (x *executor) whole(name string) (string, error) {
+	if d := x.m.Disk(name); d != nil && d.Multipath() {
+		return x.mapped(d.Path)
+	}
 	if x.m.Array(name) == nil {
 		return name, nil
 	}
@@ -62,7 +65,7 @@ func (x *executor) partitions(disk string) (map[int]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the partitions of %s: %w", disk, err)
 	}
-	out := map[int]string{}
+	out := x.mapPartitions(disk)
 	for _, f := range files {
 		b, err := os.ReadFile(f)
 		if err != nil {
@@ -79,12 +82,14 @@ func (x *executor) partitions(disk string) (map[int]string, error) {
 type holder struct {
 	Name   string // kernel name: dm-0, md127
 	Mapper string // device-mapper name, "" for others
+	// Partition says that it is a partition of a multipath device.
+	Partition bool
 }
 
 // kernelName is what the kernel calls a device now: vda, vda3, dm-0.
 func (x *executor) kernelName(r machine.Ref) (string, error) {
 	if r.Kind() == machine.RefDisk {
-		return r.Body(), nil
+		return x.whole(r.Body())
 	}
 	dev, err := x.device(r)
 	if err != nil {
@@ -93,13 +98,18 @@ func (x *executor) kernelName(r machine.Ref) (string, error) {
 	if !strings.HasPrefix(dev, "/dev/mapper/") {
 		return strings.TrimPrefix(dev, "/dev/"), nil
 	}
+	return x.mapped(dev)
+}
+
+// mapped is the kernel name of a device of device mapper.
+func (x *executor) mapped(dev string) (string, error) {
 	names, _ := filepath.Glob(filepath.Join(x.Root, "/sys/block/dm-*/dm/name"))
 	for _, f := range names {
 		if b, err := os.ReadFile(f); err == nil && "/dev/mapper/"+strings.TrimSpace(string(b)) == dev {
 			return filepath.Base(filepath.Dir(filepath.Dir(f))), nil
 		}
 	}
-	return "", fmt.Errorf("%s is not active", r.Body())
+	return "", fmt.Errorf("%s is not active", strings.TrimPrefix(dev, "/dev/mapper/"))
 }
 
 // sysDir is where sysfs shows a block device: a partition lies in its disk.
@@ -132,6 +142,7 @@ func (x *executor) holders(device string) []holder {
 			h := holder{Name: name}
 			if b, err := os.ReadFile(filepath.Join(x.Root, "/sys/block", name, "dm", "name")); err == nil {
 				h.Mapper = strings.TrimSpace(string(b))
+				h.Partition = strings.Contains(x.dmUUID(name), "-mpath-") && strings.HasPrefix(x.dmUUID(name), "part")
 			}
 			out = append(out, h)
 		}

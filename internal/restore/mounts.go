@@ -18,7 +18,7 @@ import (
 )
 
 // mountOptions are those that matter while the files are written: the
-// subvolume and compression of btrfs, the owner and mode of a vfat's files.
+// subvolume and compression of btrfs, the owner and mode of the files of a FAT.
 // Whatever would hinder writing (ro, nodev, nosuid, quota) is left out.
 func mountOptions(fs machine.FileSystem, m machine.Mount) string {
 	out := []string{"noatime"}
@@ -29,7 +29,7 @@ func mountOptions(fs machine.FileSystem, m machine.Mount) string {
 		key, _, _ := strings.Cut(o, "=")
 		switch {
 		case fs.Kind == "btrfs" && (key == "compress" || key == "compress-force"),
-			fs.Kind == "vfat" && slices.Contains([]string{"umask", "fmask", "dmask", "uid", "gid", "shortname"}, key):
+			(fs.Kind == "vfat" || fs.Kind == "exfat") && slices.Contains([]string{"umask", "fmask", "dmask", "uid", "gid", "shortname"}, key):
 			out = append(out, o)
 		}
 	}

@@ -175,6 +175,11 @@ func Tools(p plan.Plan) []string {
 	if len(p.Images) > 0 {
 		need["losetup"] = true
 	}
+	for _, d := range p.Target.Disks {
+		if d.Multipath() {
+			need["multipath"], need["kpartx"], need["dmsetup"] = true, true, true
+		}
+	}
 	for _, s := range p.Steps {
 		switch s.Kind {
 		case plan.PartitionDisk:
@@ -197,6 +202,8 @@ func Tools(p plan.Plan) []string {
 			switch s.FS.Kind {
 			case "ext2", "ext3", "ext4":
 				need["mke2fs"], need["tune2fs"] = true, true
+			case "exfat":
+				need["mkfs.exfat"], need["tune.exfat"] = true, true
 			default:
 				need["mkfs."+string(s.FS.Kind)] = true
 			}

@@ -12,6 +12,8 @@ import (
 	"github.com/mkcdrec/mkcdrec/internal/system"
 	"github.com/mkcdrec/mkcdrec/internal/tool/btrfs"
 	"github.com/mkcdrec/mkcdrec/internal/tool/e2fs"
+	"github.com/mkcdrec/mkcdrec/internal/tool/exfat"
+	"github.com/mkcdrec/mkcdrec/internal/tool/f2fs"
 	"github.com/mkcdrec/mkcdrec/internal/tool/sfdisk"
 	"github.com/mkcdrec/mkcdrec/internal/tool/superblock"
 	"github.com/mkcdrec/mkcdrec/internal/tool/vfat"
@@ -41,7 +43,7 @@ func TestMadeFileSystemsAreAsRecorded(t *testing.T) {
 		m := machinetest.Get(name)
 		for _, fs := range m.FileSystems {
 			t.Run(name+"/"+fs.On.Body(), func(t *testing.T) {
-				tool := map[machine.FSKind]string{"xfs": "mkfs.xfs", "btrfs": "mkfs.btrfs", "vfat": "mkfs.vfat"}[fs.Kind]
+				tool := map[machine.FSKind]string{"xfs": "mkfs.xfs", "btrfs": "mkfs.btrfs", "vfat": "mkfs.vfat", "f2fs": "mkfs.f2fs", "exfat": "mkfs.exfat"}[fs.Kind]
 				if tool == "" {
 					tool = "mke2fs"
 				}
@@ -57,6 +59,10 @@ func TestMadeFileSystemsAreAsRecorded(t *testing.T) {
 					err = btrfs.Make(t.Context(), h, p, fs)
 				case "vfat":
 					err = vfat.Make(t.Context(), h, p, fs)
+				case "f2fs":
+					err = f2fs.Make(t.Context(), h, p, fs)
+				case "exfat":
+					err = exfat.Make(t.Context(), h, p, fs)
 				default:
 					err = e2fs.Make(t.Context(), h, p, fs)
 				}
@@ -133,7 +139,7 @@ func TestWrittenTablesAreAsRecorded(t *testing.T) {
 				}
 				for i, is := range got.Partitions {
 					want := d.Table.Partitions[i]
-					is.Path, want.Path = "", ""
+					is.Path, want.Path, want.Holds = "", "", ""
 					if is != want {
 						t.Errorf("partition\n got %+v\nwant %+v", is, want)
 					}

@@ -138,6 +138,10 @@ func wishedBench(t *testing.T, m, here machine.Machine, info plan.Info, w fit.Wi
 	none := map[string]system.Answer{"lvm lvs*": {Stdout: `{"report":[{"lv":[]}]}`}}
 	run := &probing{Recorder: &system.Recorder{Answers: none}, uuids: map[string]string{}, md: &mdSim{t: t, root: dir, m: &fitted, running: map[string]string{}, made: map[string]bool{}}}
 	for _, d := range fitted.Disks {
+		if d.Multipath() {
+			multipathBench(d, write)
+			continue
+		}
 		write("sys/block/"+d.Name+"/size", fmt.Sprint(int64(d.Size/512), "\n"))
 		if d.Table != nil {
 			for _, q := range d.Table.Partitions {
@@ -149,6 +153,9 @@ func wishedBench(t *testing.T, m, here machine.Machine, info plan.Info, w fit.Wi
 		dev, _ := fitted.Resolve(s.Device)
 		if dev.Array != nil && dev.Partition == nil {
 			dev.Path = "/dev/" + dev.Array.Name // and not what mdadm.conf calls it
+		}
+		if dev.Partition != nil && dev.Disk.Multipath() {
+			dev.Path = fmt.Sprint("/dev/dm-", dev.Partition.Number)
 		}
 		switch s.Kind {
 		case plan.MakeFS:

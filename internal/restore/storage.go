@@ -17,6 +17,9 @@ import (
 	"github.com/mkcdrec/mkcdrec/internal/tool/btrfs"
 	"github.com/mkcdrec/mkcdrec/internal/tool/dmsetup"
 	"github.com/mkcdrec/mkcdrec/internal/tool/e2fs"
+	"github.com/mkcdrec/mkcdrec/internal/tool/exfat"
+	"github.com/mkcdrec/mkcdrec/internal/tool/f2fs"
+	"github.com/mkcdrec/mkcdrec/internal/tool/kpartx"
 	"github.com/mkcdrec/mkcdrec/internal/tool/mdadm"
 	"github.com/mkcdrec/mkcdrec/internal/tool/mkswap"
 	"github.com/mkcdrec/mkcdrec/internal/tool/mount"
@@ -63,6 +66,9 @@ func (x *executor) release(ctx context.Context, s plan.Step) error {
 // arrays, also those that never came to run for want of members.
 func (x *executor) free(ctx context.Context, device string) (err error) {
 	for _, h := range x.holders(device) {
+		if h.Partition {
+			continue // wiped, and then removed, by wipe
+		}
 		if h.Mapper != "" {
 			err = dmsetup.Remove(ctx, x.System, h.Mapper)
 		} else {
@@ -92,7 +98,11 @@ func (x *executor) wipe(ctx context.Context, s plan.Step) error {
 		}
 		return wipefs.Wipe(ctx, x.System, dev)
 	}
-	disk := s.Device.Body()
+	d := x.m.Disk(s.Device.Body())
+	disk, err := x.whole(d.Name)
+	if err != nil {
+		return err
+	}
 	parts, err := x.partitions(disk)
 	if err != nil {
 		return err
@@ -102,10 +112,12 @@ func (x *executor) wipe(ctx context.Context, s plan.Step) error {
 			return err
 		}
 	}
+	if err := x.unmapPartitions(ctx, *d, parts); err != nil {
+		return err
+	}
 	if err := wipefs.Wipe(ctx, x.System, "/dev/"+disk); err != nil {
 		return err
 	}
-	d := x.m.Disk(disk)
 	// What no signature's list knows may lie at both ends: boot code, a RAID's
 	// superblock, the second GPT.
 	end := min(d.Size, 1<<20)
@@ -125,6 +137,11 @@ func (x *executor) partition(ctx context.Context, s plan.Step) error {
 	}
 	if err := sfdisk.Write(ctx, x.System, "/dev/"+disk, *s.Table); err != nil {
 		return err
+	}
+	if d := x.m.Disk(s.Device.Body()); d != nil && d.Multipath() {
+		if err := kpartx.Add(ctx, x.System, d.Path); err != nil {
+			return err
+		}
 	}
 	if err := udev.Settle(ctx, x.System); err != nil {
 		return err
@@ -168,6 +185,10 @@ func (x *executor) makeFS(ctx context.Context, s plan.Step) error {
 		return btrfs.Make(ctx, x.System, dev, *s.FS)
 	case "vfat":
 		return vfat.Make(ctx, x.System, dev, *s.FS)
+	case "exfat":
+		return exfat.Make(ctx, x.System, dev, *s.FS)
+	case "f2fs":
+		return f2fs.Make(ctx, x.System, dev, *s.FS)
 	}
 	return fail.New(fail.Unsupported, "this version cannot make a file system of type %q", s.FS.Kind)
 }

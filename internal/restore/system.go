@@ -203,7 +203,14 @@ func (x *executor) needed(kernel string) []string {
 	}
 	var out []string
 	for _, d := range x.m.Disks {
-		drivers := x.drivers(d.Name)
+		names := []string{d.Name}
+		if d.Multipath() {
+			names = d.Paths
+		}
+		var drivers []string
+		for _, name := range names {
+			drivers = append(drivers, x.drivers(name)...)
+		}
 		if x.Images != nil {
 			drivers = virtualDrivers
 		}

@@ -79,6 +79,9 @@ func chooseOne(m *machine.Machine, mt machine.Mount, rep lvm.Report, w Wishes) C
 	case slices.Contains(strings.Split(mt.Options, ","), "ro"):
 		c.Why, c.Still = "mounted read-only", true
 		return c
+	case fs.Kind == "exfat":
+		c.Why = "exFAT has no snapshots"
+		return c
 	case fs.Kind == "vfat":
 		c.Why, c.Still = "FAT has no snapshots; only updates of the boot loader write to it", dev.Partition != nil && dev.Partition.Type == machine.TypeESP
 		if !c.Still {

@@ -29,6 +29,8 @@ var byName = map[string]func() machine.Machine{
 	"luks-lvm":         LUKSLVM,
 	"lvm-thin":         LVMThin,
 	"lvm-raid":         LVMRAID,
+	"flash-data":       FlashData,
+	"uefi-multipath":   UEFIMultipath,
 }
 
 // Names are the names of all machines, sorted.

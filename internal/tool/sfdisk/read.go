@@ -30,6 +30,9 @@ func Read(ctx context.Context, r system.Runner, path string) (*machine.Partition
 	return Parse(res.Stdout)
 }
 
+// usualEntries is how many partitions a GPT has room for as programs make it.
+const usualEntries = 128
+
 type dump struct {
 	Table struct {
 		Label      string
@@ -38,6 +41,7 @@ type dump struct {
 		Unit       string
 		FirstLBA   machine.Sectors
 		LastLBA    machine.Sectors
+		Length     json.RawMessage `json:"table-length"` // as a string, in util-linux 2.38
 		Partitions []struct {
 			Node     string
 			Start    machine.Sectors
@@ -71,6 +75,15 @@ func Parse(b []byte) (*machine.PartitionTable, error) {
 	}
 	if d.Table.Unit != "" && d.Table.Unit != "sectors" {
 		return nil, fmt.Errorf("cannot read the output of sfdisk: unit %q", d.Table.Unit)
+	}
+	if l := strings.Trim(string(d.Table.Length), `"`); l != "" && t.Kind == machine.GPT {
+		n, err := strconv.Atoi(l)
+		if err != nil || n < 1 {
+			return nil, fmt.Errorf("cannot read the output of sfdisk: table-length %q", l)
+		}
+		if n != usualEntries {
+			t.Entries = n
+		}
 	}
 	for _, p := range d.Table.Partitions {
 		n, err := number(d.Table.Device, p.Node)

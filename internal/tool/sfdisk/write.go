@@ -25,6 +25,12 @@ func Script(t machine.PartitionTable) string {
 	if t.Kind == machine.GPT && t.FirstLBA > 0 {
 		fmt.Fprintf(&b, "first-lba: %d\n", t.FirstLBA)
 	}
+	if t.Kind == machine.GPT && t.LastLBA > 0 {
+		fmt.Fprintf(&b, "last-lba: %d\n", t.LastLBA)
+	}
+	if t.Kind == machine.GPT && t.Entries > 0 {
+		fmt.Fprintf(&b, "table-length: %d\n", t.Entries)
+	}
 	b.WriteString("\n")
 	for _, p := range t.Partitions {
 		fmt.Fprintf(&b, "%d : start=%d, size=%d, type=%s", p.Number, p.Start, p.Size, p.Type)
@@ -73,6 +79,9 @@ func Write(ctx context.Context, r system.Runner, disk string, t machine.Partitio
 	})
 	if err != nil {
 		return fmt.Errorf("cannot write the partition table of %s: %w", disk, err)
+	}
+	if t.Kind == machine.GPT && t.Hybrid != "" {
+		return WriteHybrid(ctx, r, disk, t.Hybrid)
 	}
 	return nil
 }

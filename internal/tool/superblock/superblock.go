@@ -1,5 +1,5 @@
 // Package superblock reads what file systems say about themselves in their
-// superblocks: ext2/3/4, xfs, btrfs, FAT and swap. It reads a few KiB from a
+// superblocks: ext2/3/4, xfs, btrfs, f2fs, FAT, exFAT and swap. It reads a few KiB from a
 // device or image and starts no program, so the facts that mkfs needs are
 // exact and there is no text to scrape. It neither checks nor changes a file
 // system, and it does not guess which kind a device holds (see blkid).
@@ -20,7 +20,7 @@ import (
 var ErrNot = errors.New("no superblock of this kind")
 
 var readers = map[machine.FSKind]func(io.ReaderAt) (machine.FileSystem, error){
-	"ext2": Ext, "ext3": Ext, "ext4": Ext, "xfs": XFS, "btrfs": Btrfs, "vfat": FAT,
+	"ext2": Ext, "ext3": Ext, "ext4": Ext, "xfs": XFS, "btrfs": Btrfs, "vfat": FAT, "f2fs": F2FS, "exfat": ExFAT,
 }
 
 // Known says that a kind of file system can be read here.

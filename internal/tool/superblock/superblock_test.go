@@ -39,7 +39,9 @@ func image(t testing.TB, size int64, name string, args ...string) string {
 		t.Fatal(err)
 	}
 	f.Close()
-	if out, err := exec.Command(tool, append(args, path)...).CombinedOutput(); err != nil {
+	cmd := exec.Command(tool, append(args, path)...)
+	cmd.Env = append(os.Environ(), "LC_ALL=C.UTF-8")
+	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%s %v: %v: %s", name, args, err, out)
 	}
 	return path
@@ -251,7 +253,7 @@ func FuzzRead(f *testing.F) {
 		name string
 		size int64
 		args []string
-	}{{"mke2fs", 1 << 20, []string{"-q"}}, {"mkfs.vfat", 1 << 20, nil}, {"mkswap", 1 << 20, []string{"-q"}}} {
+	}{{"mke2fs", 1 << 20, []string{"-q"}}, {"mkfs.vfat", 1 << 20, nil}, {"mkswap", 1 << 20, []string{"-q"}}, {"mkfs.exfat", 4 << 20, nil}, {"mkfs.f2fs", 64 << 20, []string{"-q"}}} {
 		b, err := os.ReadFile(image(f, c.size, c.name, c.args...))
 		if err != nil {
 			f.Fatal(err)
