@@ -30,6 +30,14 @@ type fitter struct {
 	gaps    map[string][]machine.Partition // left out, by recorded disk or array
 	pins    pins                           // sizes that were wished, under the new names
 	apart   map[machine.Ref]bool           // volumes whose parts lay on disks of their own
+	later   []plan.Choice                  // what is said behind the choice of disks
+	// tight says of disks, recorded and here, why there is too little room on
+	// one that is as large as the recorded one.
+	tight map[string]string
+}
+
+func newFitter(m *machine.Machine, w Wishes) *fitter {
+	return &fitter{m: m, wishes: w, grown: map[string]bool{}, members: map[machine.Ref]resize{}, relaid: map[string]bool{}, tight: map[string]string{}}
 }
 
 func (f *fitter) say(subject, chosen, why string, args ...any) {
@@ -52,6 +60,9 @@ func (f *fitter) disk(d *machine.Disk, target machine.Disk) error {
 		was.LogicalSector = 512
 	}
 	d.Table = was.Table
+	if why := f.tight[was.Name]; why != "" {
+		f.tight[d.Name] = why
+	}
 	if was.Table == nil {
 		return f.wholeDisk(d, was)
 	}
@@ -292,7 +303,7 @@ func (f *fitter) shrink(d *machine.Disk, pieces []piece, missing, first machine.
 	for i := len(pieces) - 1; i >= 0; i-- {
 		if give[i] > 0 {
 			move(pieces, i, pieces[i].end(), -give[i])
-			f.say(fmt.Sprintf("partition %d of %s", pieces[i].p.Number, d.Name), "shrinks by "+plan.Size(give[i]), "the disk is smaller than the recorded one")
+			f.say(fmt.Sprintf("partition %d of %s", pieces[i].p.Number, d.Name), "shrinks by "+plan.Size(give[i]), "%s", cmp.Or(f.tight[d.Name], "the disk is smaller than the recorded one"))
 		}
 	}
 	// An extended partition may have had free room behind its last logical one.

@@ -86,6 +86,12 @@ func (f *fitter) bootDisks() []*machine.Disk {
 	if len(out) > 0 {
 		return out
 	}
+	return f.underBoot()
+}
+
+// underBoot are the disks under /boot.
+func (f *fitter) underBoot() []*machine.Disk {
+	var out []*machine.Disk
 	boot := f.m.MountAt("/boot")
 	if boot == nil {
 		boot = f.m.MountAt("/")
@@ -144,7 +150,16 @@ func (f *fitter) toBIOS(disks []*machine.Disk) {
 	f.m.BootLoader = machine.BootLoader{Kind: machine.GRUBBIOS, Exchanged: true}
 	for _, d := range disks {
 		f.m.BootLoader.Disks = append(f.m.BootLoader.Disks, machine.DiskRef(d.Name))
-		if d.Table == nil || d.Table.Kind != machine.GPT || slices.ContainsFunc(d.Table.Partitions, func(p machine.Partition) bool { return p.Type == machine.TypeBIOSBoot }) {
+	}
+	f.placeForGRUB()
+}
+
+// placeForGRUB gives each disk with boot code the partition that GRUB's core
+// image needs on a GPT.
+func (f *fitter) placeForGRUB() {
+	for _, r := range f.m.BootLoader.Disks {
+		d := f.m.Disk(r.Body())
+		if d == nil || d.Table == nil || d.Table.Kind != machine.GPT || slices.ContainsFunc(d.Table.Partitions, func(p machine.Partition) bool { return p.Type == machine.TypeBIOSBoot }) {
 			continue
 		}
 		f.addPartition(d, machine.TypeBIOSBoot, "BIOS boot", bootSize)
@@ -179,7 +194,9 @@ const typeLinuxData = "0FC63DAF-8483-4772-8E79-3D69D8477DE4"
 
 // toGPT turns an MBR into a GPT: logical partitions become partitions like
 // others under their numbers, the extended one is not needed any more.
-func (f *fitter) toGPT(d *machine.Disk) {
+func (f *fitter) toGPT(d *machine.Disk) { f.toGPTFor(d, "UEFI does not start from an MBR everywhere") }
+
+func (f *fitter) toGPTFor(d *machine.Disk, why string) {
 	if d.Table.Kind != machine.MBR {
 		return
 	}
@@ -198,7 +215,7 @@ func (f *fitter) toGPT(d *machine.Disk) {
 	}
 	d.Table = t
 	f.relaid[d.Name] = true
-	f.say("partition table of "+d.Name, "GPT", "UEFI does not start from an MBR everywhere")
+	f.say("partition table of "+d.Name, "GPT", "%s", why)
 }
 
 // derivedUUID makes a UUID from what is recorded: the same each time, so that

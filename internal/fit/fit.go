@@ -46,6 +46,16 @@ type Wishes struct {
 	// Content is what the backup has of a file system, by mount point, where
 	// that is known: more than was used where it was compressed.
 	Content map[string]machine.Bytes
+
+	// Flatten are arrays, by any of their names, that become one plain device
+	// each; or FlattenAll.
+	Flatten []string
+	// Mirror makes a machine on one disk one on two: MirrorAny, or the disk here
+	// that takes the second half. "": no mirror.
+	Mirror string
+	// OntoOne lays all disks that the backup needs together onto one. Those that
+	// Map maps to one disk here are laid together, too.
+	OntoOne bool
 }
 
 // Onto fits the recorded machine onto the disks of this one. The result has
@@ -56,6 +66,9 @@ func Onto(recorded, here machine.Machine, w Wishes) (machine.Machine, []plan.Cho
 	out, choices, err := onto(recorded, here, w)
 	if err != nil && len(w.Sizes) > 0 {
 		err = w.explain(recorded, here, err)
+	}
+	if err != nil {
+		err = w.suggest(recorded, here, err)
 	}
 	return out, choices, err
 }
@@ -69,24 +82,21 @@ func onto(recorded, here machine.Machine, w Wishes) (machine.Machine, []plan.Cho
 	if err != nil {
 		return machine.Machine{}, nil, err
 	}
+	f := newFitter(&out, w)
+	f.choices, f.gaps, f.apart = slices.Clone(wished.choices), wished.gaps, apart(&recorded)
+	shaped, needed, err := w.shape(wished, f, here)
+	if err != nil {
+		return machine.Machine{}, nil, err
+	}
 	pins, err := w.pins(&out)
 	if err != nil {
 		return machine.Machine{}, nil, err
 	}
-	needed, left, err := keepNeeded(&out)
+	pairs, matched, err := match(needed, recorded, here, shaped.wishes, shaped.halves)
 	if err != nil {
 		return machine.Machine{}, nil, err
 	}
-	choices := slices.Concat(wished.choices, left)
-	pairs, matched, err := match(needed, recorded, here, w)
-	if err != nil {
-		return machine.Machine{}, nil, err
-	}
-	f := fitter{m: &out, choices: append(choices, matched...), wishes: w, gaps: wished.gaps,
-		grown: map[string]bool{}, members: map[machine.Ref]resize{}, relaid: map[string]bool{}, apart: apart(&recorded)}
-	if err := f.otherFirmware(here.Firmware); err != nil {
-		return machine.Machine{}, nil, err
-	}
+	f.choices = slices.Concat(f.choices, matched, f.later)
 	names := rename(&out, pairs)
 	if err := f.pin(pins, names); err != nil {
 		return machine.Machine{}, nil, err

@@ -18,13 +18,14 @@ type matcher struct {
 	wishes  Wishes
 	pairs   []machine.Disk // one for each needed disk; Name "" while open
 	choices []plan.Choice
+	halves  []string // recorded names of the two disks of a mirror, of which any may become any
 }
 
 // match finds the disk here for each needed disk. The order of the rules is
 // the order of their certainty: told by name, serial number, WWN, the only one
 // of the same size and kind, as many alike as recorded, the only one left.
-func match(needed []machine.Disk, recorded, here machine.Machine, w Wishes) ([]machine.Disk, []plan.Choice, error) {
-	m := &matcher{needed: needed, here: here, wishes: w, pairs: make([]machine.Disk, len(needed))}
+func match(needed []machine.Disk, recorded, here machine.Machine, w Wishes, halves []string) ([]machine.Disk, []plan.Choice, error) {
+	m := &matcher{needed: needed, halves: halves, here: here, wishes: w, pairs: make([]machine.Disk, len(needed))}
 	if err := m.candidates(); err != nil {
 		return nil, nil, err
 	}
@@ -256,13 +257,24 @@ func (m *matcher) last() error {
 	case len(open) == 0:
 		return nil
 	case len(m.free) < len(open):
-		return fail.Hint(fail.New(fail.Refused, "the backup needs %d more disk(s) than can be used here, for: %s", len(open)-len(m.free), list(m.disksAt(open))),
+		return fail.Hint(fail.New(fail.Refused, "the backup needs %d %w, for: %s", len(open)-len(m.free), errTooFew, list(m.disksAt(open))),
 			"usable: %s; the disk with the medium or backup, read-only and removable disks are not used unless mapped by name", list(m.free))
 	case len(open) == 1 && len(m.free) == 1:
 		m.take(open[0], m.free[0], "the only disk that can be used")
 		return nil
 	}
+	halves := !slices.ContainsFunc(open, func(i int) bool { return !slices.Contains(m.halves, m.needed[i].Name) })
+	if halves && len(open) == len(m.free) {
+		for k, d := range slices.Clone(m.free) {
+			m.take(open[k], d, "the disks that can be used are as many as the mirror needs")
+		}
+		return nil
+	}
 	n := m.needed[open[0]]
+	if halves {
+		return fail.Hint(fail.New(fail.Refused, "cannot tell which disks are to become a mirror; candidates: %s", list(m.free)),
+			"name them: --disk %s --disk %s", m.free[0].Name, m.free[1].Name)
+	}
 	return fail.Hint(fail.New(fail.Refused, "cannot tell which disk is to become %s; candidates: %s", Describe(n), list(m.free)),
 		"name it: --disk %s, or --map %s=%s", m.free[0].Name, n.Name, m.free[0].Name)
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"path"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -37,7 +38,10 @@ func (w Wishes) Changes(recorded machine.Machine) (*plan.Changes, error) {
 			c.Crypts = append(c.Crypts, e.Name)
 		}
 	}
-	if len(c.LeftOut) == 0 && len(c.Crypts) == 0 && !c.NoSwap && len(c.Kinds) == 0 {
+	if err := w.shapeChanges(&after, a, c); err != nil {
+		return nil, err
+	}
+	if reflect.DeepEqual(*c, plan.Changes{}) {
 		return nil, nil
 	}
 	return c, nil
@@ -50,7 +54,11 @@ func (w Wishes) Check(recorded machine.Machine) error {
 	if err != nil {
 		return err
 	}
-	if _, err := w.apply(&after); err != nil {
+	a, err := w.apply(&after)
+	if err != nil {
+		return err
+	}
+	if err := w.shapeChanges(&after, a, &plan.Changes{}); err != nil {
 		return err
 	}
 	_, err = w.pins(&after)
@@ -96,6 +104,9 @@ func (w Wishes) apply(m *machine.Machine) (*applied, error) {
 func (w Wishes) Consistent() error {
 	contradict := func(x, y string) error {
 		return fail.New(fail.Usage, "%s and %s contradict each other", x, y)
+	}
+	if err := w.consistent(); err != nil {
+		return err
 	}
 	if _, ok := w.Sizes[Swap]; ok && w.NoSwap {
 		return contradict("--no-swap", "--size swap")

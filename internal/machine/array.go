@@ -28,6 +28,8 @@ type Array struct {
 	// are superblock, bitmap and rounding. raid0 uses all that a member has.
 	Component Bytes         `json:"component,omitempty"`
 	Members   []ArrayMember `json:"members"` // those that were there, by slot, then spares
+	// Added says that the recorded machine did not have this array: it was wished.
+	Added bool `json:"added,omitempty"`
 }
 
 // ArrayMember is one device of an array.

@@ -128,6 +128,9 @@ type BootLoader struct {
 	// Exchanged says that the recorded machine had another: this one comes from
 	// the packages of the restored system.
 	Exchanged bool `json:"exchanged,omitempty"`
+	// Anew says that it is installed from those packages though the backup has
+	// it: it may know its own files by what is made otherwise than recorded.
+	Anew bool `json:"anew,omitempty"`
 }
 
 // Foreign says that the machine starts by something that restore cannot install.

@@ -20,6 +20,32 @@ type Changes struct {
 	NoSwap bool `json:"no_swap,omitempty"`
 	// Kinds are the file systems that are made as another kind.
 	Kinds []KindChange `json:"kinds,omitempty"`
+	// Flattened are the arrays that became plain devices.
+	Flattened []FlatArray `json:"flattened,omitempty"`
+	// Moved are the devices that are not where configuration files may say.
+	Moved []DeviceMove `json:"moved,omitempty"`
+	// Mirrored says that the arrays of the target are new to the system.
+	Mirrored bool `json:"mirrored,omitempty"`
+}
+
+// FlatArray is an array that is not made, with all its names in /dev.
+type FlatArray struct {
+	Name  string   `json:"name"`
+	Path  string   `json:"path"`
+	UUID  string   `json:"uuid"`
+	Names []string `json:"names"`
+}
+
+// DeviceMove is what lies on another device than recorded: by which names it may
+// be known, and the UUID by which it is found; "" where it has none.
+type DeviceMove struct {
+	Was  []string `json:"was"`
+	UUID string   `json:"uuid,omitempty"`
+}
+
+// Reshaped says that the system stands on other layers than recorded.
+func (c *Changes) Reshaped() bool {
+	return c != nil && (len(c.Flattened) > 0 || len(c.Moved) > 0 || c.Mirrored)
 }
 
 // KindChange is one file system that becomes another kind.
@@ -34,7 +60,7 @@ type KindChange struct {
 
 // none says that everything is as it was recorded.
 func (c *Changes) none() bool {
-	return c == nil || len(c.LeftOut) == 0 && len(c.Crypts) == 0 && !c.NoSwap && len(c.Kinds) == 0
+	return c == nil || len(c.LeftOut) == 0 && len(c.Crypts) == 0 && !c.NoSwap && len(c.Kinds) == 0 && !c.Reshaped()
 }
 
 // Paths is what of the backup the plan is about: its Scope, or all but what is
