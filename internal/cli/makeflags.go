@@ -143,6 +143,9 @@ func (j *job) answeredWishes() error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", j.f.answers, err)
 	}
+	if ans.Mirror != "" {
+		j.tools = append(j.tools, "mdadm")
+	}
 	for _, kind := range ans.FS {
 		made := plan.Step{Kind: plan.MakeFS, FS: &machine.FileSystem{Kind: machine.FSKind(kind)}}
 		j.tools = append(j.tools, restore.Tools(plan.Plan{Steps: []plan.Step{made}})...)

@@ -42,6 +42,9 @@ type restoreFlags struct {
 	sizes      map[string]string
 	kinds      map[string]string
 	image      imageFlags
+	flatten    []string
+	mirror     string
+	ontoOne    bool
 }
 
 func (a *app) restoreCommand() *cobra.Command {
@@ -69,9 +72,17 @@ anything is written where it is not possible:
   --size /home=40G  gives a file system's volume or partition a size; a refusal
                     names the least and the most. Also --size swap=2G.
   --fs /data=xfs    makes a file system as ext4, xfs or btrfs; fstab follows.
+  --flatten         makes what RAID arrays hold on one plain disk, without their
+                    redundancy; --flatten=md0 (or =boot) only that array.
+  --mirror          puts a machine of one disk onto two that mirror each other;
+                    --mirror=sdb says which is the second. mdadm must be in the
+                    backup: it is looked for before anything is written.
+  --onto-one        lays several disks together onto one; so does --map of two to
+                    one: --map sda=nvme0n1 --map sdb=nvme0n1.
 Files that are changed for that keep their old content beside them, under a name
 that ends in .before-mkcdrec. In an answer file these are drop = ["/scratch"],
-no_swap = true, size = { "/home" = "40G" } and fs = { "/data" = "xfs" }.
+no_swap = true, size = { "/home" = "40G" } and fs = { "/data" = "xfs" }; flatten,
+mirror and onto_one are true, or what is meant: flatten = ["md0"], mirror = "sdb".
 
 After an interruption start it again, with the same wishes: it goes on where it
 was.
@@ -81,6 +92,8 @@ was.
   mkcdrec restore --plan-out /mnt/usb/plan.json    # later: --plan-in
   mkcdrec restore --map vda=nvme0n1
   mkcdrec restore --drop /scratch --no-swap --size /home=40G --plan
+  mkcdrec restore --flatten --plan                 # mirrored disks onto one
+  mkcdrec restore --mirror --disk sda --disk sdb   # one disk onto two
   mount -t nfs nas:/backups /mnt && mkcdrec restore /mnt
   mkcdrec restore web1.iso --to-image web1.raw      # on any machine: a disk image`,
 		Args: cobra.MaximumNArgs(1),
@@ -97,8 +110,8 @@ func (a *app) cloneCommand() *cobra.Command {
 		Short: "(in the rescue system) make another machine from a backup",
 		Long: `As restore, onto another machine: disks of other sizes and names, a new host
 name, a new machine-id, new ssh host keys, addresses by DHCP or as given. The
-wishes of restore (--drop, --no-swap, --size, --fs) are those of clone, too, and so
-is --to-image: another machine, as a disk image.`,
+wishes of restore (--drop, --no-swap, --size, --fs, --flatten, --mirror, --onto-one)
+are those of clone, too, and so is --to-image: another machine, as a disk image.`,
 		Example: `  mkcdrec clone --hostname web2
   mkcdrec clone --hostname web2 --address 192.0.2.7/24 --gateway 192.0.2.1
   mkcdrec clone web1.iso --hostname web2 --to-image web2.raw --firmware uefi --image-size 40G`,
@@ -128,6 +141,7 @@ func (a *app) restoreFlags(c *cobra.Command, f *restoreFlags) {
 	c.Flags().BoolVar(&f.noSwap, "no-swap", false, "make no swap")
 	c.Flags().StringToStringVar(&f.sizes, "size", nil, "`MOUNTPOINT=SIZE` of a file system's volume or partition, as in /home=40G; or swap=2G")
 	c.Flags().StringToStringVar(&f.kinds, "fs", nil, "`MOUNTPOINT=KIND`: make a file system as ext4, xfs or btrfs instead")
+	f.shapeFlags(c)
 	c.Flags().BoolVar(&f.grow, "grow", false, "give new space in a volume group to its largest volume")
 }
 
@@ -148,6 +162,9 @@ func (a *app) runRestore(cmd *cobra.Command, args []string, f restoreFlags) erro
 	if err != nil {
 		return err
 	}
+	if err := optionalValue(args, f); err != nil {
+		return err
+	}
 	src, err := a.openRecovery(ctx, args, ans.Backup, f.plan || f.file.out != "")
 	if err != nil {
 		return ofPlan(saved, err)
@@ -165,6 +182,9 @@ func (a *app) runRestore(cmd *cobra.Command, args []string, f restoreFlags) erro
 	p, content, err := planned(ctx, saved, src, here, ans, f.grow, f.answers != "")
 	if err == nil {
 		err = restore.CheckLoader(ctx, p, restore.FromArchive(src.b.Backup))
+	}
+	if err == nil {
+		err = restore.CheckMirrors(ctx, p, restore.FromArchive(src.b.Backup))
 	}
 	if err != nil {
 		return err

@@ -35,7 +35,8 @@ func TestOneRestoreAtATime(t *testing.T) {
 
 // Beside an answer file a wish would be a guard that does not hold.
 func TestWishesBesideAnswersAreRefused(t *testing.T) {
-	for flag, value := range map[string]string{"drop": "/scratch", "no-swap": "true", "size": "/home=40G", "fs": "/data=xfs"} {
+	for flag, value := range map[string]string{"drop": "/scratch", "no-swap": "true", "size": "/home=40G", "fs": "/data=xfs",
+		"flatten": "md0", "mirror": "sdb", "onto-one": "true"} {
 		var f restoreFlags
 		c := &cobra.Command{Use: "restore"}
 		(&app{}).restoreFlags(c, &f)
@@ -47,8 +48,24 @@ func TestWishesBesideAnswersAreRefused(t *testing.T) {
 			t.Errorf("--%s: %v", flag, err)
 		}
 		f.answers = ""
-		if ans, err := f.answered(c); err != nil || !ans.NoSwap && len(ans.Drop)+len(ans.Size)+len(ans.FS) != 1 {
+		if ans, err := f.answered(c); err != nil || !ans.NoSwap && !ans.OntoOne && len(ans.Drop)+len(ans.Size)+len(ans.FS)+len(ans.Flatten) != 1 && ans.Mirror != "sdb" {
 			t.Errorf("--%s: %+v, %v", flag, ans, err)
+		}
+	}
+}
+
+// A word behind a flag that needs no value is taken for a backup: that is said.
+func TestFlagsThatMayHaveAValue(t *testing.T) {
+	for _, args := range [][]string{{"--flatten", "md0"}, {"--mirror", "sdb"}, {"--flatten=md0"}, {"--flatten", "/mnt/backups"}, {"--mirror=sdb", "./here"}} {
+		var f restoreFlags
+		c := &cobra.Command{Use: "restore"}
+		(&app{}).restoreFlags(c, &f)
+		if err := c.ParseFlags(args); err != nil {
+			t.Fatal(err)
+		}
+		err := optionalValue(c.Flags().Args(), f)
+		if wrong := len(args) == 2 && !strings.Contains(args[1], "/"); wrong != (fail.KindOf(err) == fail.Usage && strings.Contains(fail.HintOf(err), args[0]+"="+args[1])) {
+			t.Errorf("%q: %v (%s)", args, err, fail.HintOf(err))
 		}
 	}
 }

@@ -14,7 +14,7 @@ import (
 )
 
 // answeredFlags are the flags that an answer file has in their place.
-var answeredFlags = []string{"id", "verify", "disk", "map", "any-machine", "hostname", "address", "gateway", "luks-key", "drop", "no-swap", "size", "fs"}
+var answeredFlags = []string{"id", "verify", "disk", "map", "any-machine", "hostname", "address", "gateway", "luks-key", "drop", "no-swap", "size", "fs", "flatten", "mirror", "onto-one"}
 
 // answered is what would be asked: from the answer file, or from the flags. A
 // flag beside an answer file is refused: it would be a guard that does not hold.
@@ -34,7 +34,8 @@ func (f restoreFlags) answered(cmd *cobra.Command) (restore.Answers, error) {
 		return restore.Answers{}, err
 	}
 	ans := restore.Answers{Keys: keys, Disks: f.disks, Map: f.maps, Verify: restore.VerifyMode(f.verify), Clone: f.clone,
-		Hostname: f.hostname, Addresses: f.addresses, Gateway: f.gateway, Backup: f.id, Drop: f.drop, NoSwap: f.noSwap, Size: f.sizes, FS: f.kinds}
+		Hostname: f.hostname, Addresses: f.addresses, Gateway: f.gateway, Backup: f.id, Drop: f.drop, NoSwap: f.noSwap, Size: f.sizes, FS: f.kinds,
+		Flatten: f.flatten, Mirror: f.mirror, OntoOne: f.ontoOne}
 	if f.anyMachine {
 		ans.Machine = "any"
 	}

@@ -96,7 +96,7 @@ func onto(recorded, here machine.Machine, w Wishes) (machine.Machine, []plan.Cho
 	if err != nil {
 		return machine.Machine{}, nil, err
 	}
-	f.choices = slices.Concat(f.choices, matched, f.later)
+	f.choices = slices.Concat(f.choices, shaped.twins(matched), f.later)
 	names := rename(&out, pairs)
 	if err := f.pin(pins, names); err != nil {
 		return machine.Machine{}, nil, err

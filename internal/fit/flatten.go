@@ -295,6 +295,19 @@ func (t *topology) leaveDisks(before map[string]bool) {
 	}
 }
 
+// twins says of disks here that are left alone and hold the other half of what is
+// flattened that a system with both in it could start either.
+func (t *topology) twins(matched []plan.Choice) []plan.Choice {
+	for i, c := range matched {
+		for name := range t.without {
+			if c.Chosen == "left alone" && strings.HasPrefix(c.Why, "it is the recorded disk "+name+",") {
+				matched[i].Why = "it is the recorded disk " + name + ", whose arrays are flattened: it has the same under the same UUIDs, so detach it or wipe it (wipefs -a) before the system starts"
+			}
+		}
+	}
+	return matched
+}
+
 // closeMembers takes the partitions of members that nothing is on any more out
 // of the tables of disks that are needed for other things.
 func (t *topology) closeMembers() {

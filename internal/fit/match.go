@@ -271,6 +271,9 @@ func (m *matcher) last() error {
 		return nil
 	}
 	n := m.needed[open[0]]
+	if halves && len(open) == 1 {
+		return fail.Hint(fail.New(fail.Refused, "cannot tell which disk is to become the second half of the mirror; candidates: %s", list(m.free)), "name it: --mirror=%s", m.free[0].Name)
+	}
 	if halves {
 		return fail.Hint(fail.New(fail.Refused, "cannot tell which disks are to become a mirror; candidates: %s", list(m.free)),
 			"name them: --disk %s --disk %s", m.free[0].Name, m.free[1].Name)

@@ -107,6 +107,14 @@ func TestFlattenKeepsTheDiskThatIsHere(t *testing.T) {
 	shapedOnto(t, m, Wishes{Flatten: []string{FlattenAll}, Map: map[string]string{"sda": "sdz", "sdb": "sdz"}}, machine.Disk{Name: "sdz", Size: 16 * machinetest.GiB}, machine.Disk{Name: "sdy", Size: 16 * machinetest.GiB})
 }
 
+func TestTheOtherHalfThatIsHereIsNamed(t *testing.T) {
+	m := machinetest.RAID1LVM()
+	got, p := shapedOnto(t, m, Wishes{Flatten: []string{FlattenAll}}, m.Disks[0], m.Disks[1])
+	if names(got) != "sda" || !strings.Contains(said(p), "disk sdb: left alone (it is the recorded disk sdb, whose arrays are flattened") {
+		t.Errorf("on %s:\n%s", names(got), said(p))
+	}
+}
+
 func TestOneArrayOfThreeIsFlattened(t *testing.T) {
 	m := machinetest.RAID1LVM()
 	got, p := shapedOnto(t, m, Wishes{Flatten: []string{"md1"}, Map: map[string]string{"sda": "sda", "sdb": "sdb"}}, machine.Disk{Name: "sda", Size: 16 * machinetest.GiB}, machine.Disk{Name: "sdb", Size: 16 * machinetest.GiB})
@@ -328,6 +336,7 @@ func TestMirrorIsRefused(t *testing.T) {
 		{"whole-disk-ext4", Wishes{Mirror: MirrorAny}, blank(disk("sda"), disk("sdb")), "has no partition table"},
 		{"uefi-plain", Wishes{Mirror: MirrorAny}, blank(disk("sda")), "1 more disk(s)"},
 		{"uefi-plain", Wishes{Mirror: MirrorAny}, blank(disk("sda"), disk("sdb"), disk("sdc")), "which disks are to become a mirror"},
+		{"uefi-plain", Wishes{Mirror: MirrorAny, Map: map[string]string{"vda": "sda"}}, blank(disk("sda"), disk("sdb"), disk("sdc")), "the second half of the mirror"},
 		{"uefi-plain", Wishes{Mirror: "sdb", Protected: []string{"sdb"}}, blank(disk("sda"), disk("sdb")), "never overwritten"},
 		{"uefi-plain", Wishes{Mirror: "sdq"}, blank(disk("sda"), disk("sdb")), "no disk here"},
 		{"uefi-plain", Wishes{Mirror: "sda", Map: map[string]string{"vda": "sda"}}, blank(disk("sda"), disk("sdb")), "mapped"},

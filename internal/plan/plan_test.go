@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/mkcdrec/mkcdrec/internal/fail"
 	"github.com/mkcdrec/mkcdrec/internal/fit"
@@ -185,5 +186,54 @@ func TestRefusesToMountWhatIsLeftOut(t *testing.T) {
 	p, err := plan.Restore(m, nil, m, plan.Info{Changes: &plan.Changes{}})
 	if err != nil || p.Changes != nil || p.Paths() != nil {
 		t.Errorf("wishes that change nothing are in the plan: %+v, %v", p.Changes, err)
+	}
+}
+
+// onDisks are blank disks of a machine with the firmware of m.
+func onDisks(m machine.Machine, size machine.Bytes, names ...string) machine.Machine {
+	here := machine.Machine{Firmware: machine.Firmware{Kind: m.Firmware.Kind}}
+	for i, n := range names {
+		here.Disks = append(here.Disks, machine.Disk{Name: n, Path: "/dev/" + n, Size: size, LogicalSector: 512, Model: "Fast", Serial: "N" + string(rune('1'+i))})
+	}
+	return here
+}
+
+// Fewer and more disks than were recorded: what the plan says of them, and that
+// a plan that is kept is the same when it is carried out.
+func TestDescribeOtherNumbersOfDisks(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		m    machine.Machine
+		here machine.Machine
+		w    fit.Wishes
+	}{
+		{"raid1-lvm-flattened", machinetest.RAID1LVM(), onDisks(machinetest.RAID1LVM(), 12<<30, "nvme0n1"), fit.Wishes{Flatten: []string{fit.FlattenAll}}},
+		{"uefi-plain-mirrored", machinetest.UEFIPlain(), onDisks(machinetest.UEFIPlain(), 8<<30, "sda", "sdb"), fit.Wishes{Mirror: fit.MirrorAny}},
+		{"two-disks-onto-one", machinetest.TwoDisks(), onDisks(machinetest.TwoDisks(), 48<<30, "nvme0n1"), fit.Wishes{Map: map[string]string{"sda": "nvme0n1", "sdb": "nvme0n1"}}},
+	} {
+		changes, err := c.w.Changes(c.m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		with := info
+		with.Changes = changes
+		p := restorePlan(t, c.m, c.here, with, c.w)
+		golden(t, c.name, p)
+		f, err := plan.NewFile(p, c.here, nil, "test", time.Unix(0, 0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := f.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		kept, err := plan.ReadFile(b)
+		if err != nil {
+			t.Fatalf("%s: %v", c.name, err)
+		}
+		with.Host = c.m.Hostname
+		if again, err := kept.Plan.Renew(c.here, nil, with); err != nil || again.Digest() != p.Digest() {
+			t.Errorf("%s: the plan that was kept is another one: %v", c.name, err)
+		}
 	}
 }

@@ -138,6 +138,9 @@ func (b *builder) layers() error {
 
 func (b *builder) array(a *machine.Array) {
 	why := "as recorded"
+	if a.Added {
+		why = "told so: one half on each disk"
+	}
 	if n := a.Missing(); n > 0 {
 		why = "as recorded, without the " + wording.Count(n, "member") + " that it lacked"
 	}
@@ -206,7 +209,12 @@ func (b *builder) system(info Info) {
 	initramfs := "only if it lacks a driver that this machine needs"
 	if b.p.Changes != nil {
 		why += "; what was wished otherwise than recorded"
-		if b.p.Changes.NoSwap {
+		switch {
+		case b.p.Changes.Mirrored:
+			initramfs = "which starts the mirrors"
+		case b.p.Changes.Reshaped():
+			initramfs = "which looks for nothing that is not there any more"
+		case b.p.Changes.NoSwap:
 			initramfs = "which waits for no swap any more"
 		}
 	}
@@ -214,7 +222,10 @@ func (b *builder) system(info Info) {
 	b.add("", Step{Kind: Initramfs, Why: initramfs})
 	if bl := b.p.Target.BootLoader; bl.Kind != machine.NoBootLoader && bl.Kind != "" && !bl.Foreign() {
 		why := "so that the disk starts"
-		if bl.Exchanged {
+		switch {
+		case bl.Anew && !bl.Exchanged:
+			why = "anew: it may know its own files by what is not as recorded"
+		case bl.Exchanged:
 			why = "this machine's firmware does not start the recorded one"
 		}
 		b.add(string(bl.Kind), Step{Kind: InstallLoader, BootLoader: &bl, Why: why})

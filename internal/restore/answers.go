@@ -34,6 +34,9 @@ type Answers struct {
 	NoSwap    bool              // no swap is made
 	Size      map[string]string // mount point, or fit.Swap -> size
 	FS        map[string]string // mount point -> kind
+	Flatten   []string          // flatten = true, or a list of arrays
+	Mirror    string            // mirror = true, or the disk that takes the second half
+	OntoOne   bool              // all disks go onto one
 }
 
 // answerFile is the file as it is written.
@@ -53,6 +56,9 @@ type answerFile struct {
 	NoSwap    bool              `toml:"no_swap"`
 	Size      map[string]string `toml:"size"`
 	FS        map[string]string `toml:"fs"`
+	Flatten   any               `toml:"flatten"`
+	Mirror    any               `toml:"mirror"`
+	OntoOne   bool              `toml:"onto_one"`
 }
 
 // ReadAnswers reads an answer file.
@@ -75,12 +81,15 @@ func ParseAnswers(content []byte) (Answers, error) {
 	}
 	if u := undecoded(md); len(u) > 0 {
 		return Answers{}, fail.Hint(fail.New(fail.Usage, "unknown answer %q", u[0].String()),
-			"known are disks, machine, then, backup, verify, clone, hostname, addresses, gateway, map, luks_key, drop, no_swap, size, fs")
+			"known are disks, machine, then, backup, verify, clone, hostname, addresses, gateway, map, luks_key, drop, no_swap, size, fs, flatten, mirror, onto_one")
 	}
 	a := Answers{
 		Machine: f.Machine, Then: f.Then, Backup: f.Backup, Verify: VerifyMode(f.Verify), Hostname: f.Hostname,
 		Addresses: f.Addresses, Gateway: f.Gateway, Map: f.Map, Clone: f.Clone || f.Hostname != "" || len(f.Addresses) > 0 || f.Gateway != "",
-		Drop: f.Drop, NoSwap: f.NoSwap, Size: f.Size, FS: f.FS,
+		Drop: f.Drop, NoSwap: f.NoSwap, Size: f.Size, FS: f.FS, OntoOne: f.OntoOne,
+	}
+	if err := a.setShape(f); err != nil {
+		return Answers{}, err
 	}
 	if err := a.setDisks(f.Disks); err != nil {
 		return Answers{}, err
@@ -142,6 +151,41 @@ func (a Answers) validWishes() error {
 	return a.Wishes(nil).Consistent()
 }
 
+// setShape takes the answers about the number of disks: true, or what is meant.
+func (a *Answers) setShape(f answerFile) error {
+	switch v := f.Flatten.(type) {
+	case nil:
+	case bool:
+		if v {
+			a.Flatten = []string{fit.FlattenAll}
+		}
+	case string:
+		a.Flatten = []string{v}
+	case []any:
+		for _, e := range v {
+			s, ok := e.(string)
+			if !ok || s == "" {
+				return fail.New(fail.Usage, "in the answers' flatten, %v is not an array", e)
+			}
+			a.Flatten = append(a.Flatten, s)
+		}
+	default:
+		return fail.New(fail.Usage, "in the answers, flatten = %v is not allowed; it may be true or a list of arrays", v)
+	}
+	switch v := f.Mirror.(type) {
+	case nil:
+	case bool:
+		if v {
+			a.Mirror = fit.MirrorAny
+		}
+	case string:
+		a.Mirror = v
+	default:
+		return fail.New(fail.Usage, "in the answers, mirror = %v is not allowed; it may be true or a disk", v)
+	}
+	return nil
+}
+
 // wishes are what a clone is to be; the zero value where it is none.
 func (a Answers) wishes() plan.CloneWishes {
 	return plan.CloneWishes{Hostname: a.Hostname, Addresses: a.Addresses, Gateway: a.Gateway}
@@ -186,7 +230,7 @@ func (a *Answers) setDisks(v any) error {
 // Wishes are the answers as fit takes them.
 func (a Answers) Wishes(protected []string) fit.Wishes {
 	w := fit.Wishes{Disks: a.Disks, Only: a.Only, Map: a.Map, Protected: protected, Drop: a.Drop, NoSwap: a.NoSwap,
-		Sizes: map[string]machine.Bytes{}, Kinds: map[string]machine.FSKind{}}
+		Flatten: a.Flatten, Mirror: a.Mirror, OntoOne: a.OntoOne, Sizes: map[string]machine.Bytes{}, Kinds: map[string]machine.FSKind{}}
 	for t, s := range a.Size {
 		if n, err := config.ParseSize(s); err == nil { // Validate has refused others
 			w.Sizes[t] = machine.Bytes(n)

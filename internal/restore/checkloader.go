@@ -51,8 +51,8 @@ func (x *executor) loaderNeeds(bl machine.BootLoader) []loaderNeed {
 	}
 	_, suffix := efiNames(x.m.Arch)
 	switch {
-	case bl.Exchanged:
-		return []loaderNeed{{[]string{plan.LoaderFiles(bl.Kind)}, plan.LoaderPackage(bl.Kind)}}
+	case bl.Exchanged || bl.Anew:
+		return []loaderNeed{{[]string{loaderFiles(bl.Kind, x.m.Arch)}, plan.LoaderPackage(bl.Kind)}}
 	case bl.Kind == machine.SystemdBoot:
 		return []loaderNeed{{append(bootctl.Loaders(suffix), onESP(bl.Path, "EFI/systemd/systemd-boot"+suffix+".efi")...), bootctl.Package}}
 	case bl.Kind == machine.UKI || bl.Kind == machine.EFIProgram:
@@ -89,6 +89,10 @@ func checkNeed(ctx context.Context, b Backup, bl machine.BootLoader, need loader
 	if bl.Exchanged {
 		return fail.Hint(fail.New(fail.Unsupported, "this machine needs the boot loader %s, and the backup has not the package that it is installed from: %s (/%s)", bl.Kind, need.pkg, need.files[0]),
 			"start this medium by the recorded machine's firmware, or install %s there and make a new backup", need.pkg)
+	}
+	if bl.Anew {
+		return fail.Hint(fail.New(fail.Unsupported, "what is wished needs the boot loader %s to be installed anew, and the backup has not the package that it is installed from: %s (/%s)", bl.Kind, need.pkg, need.files[0]),
+			"restore as it was recorded, or install %s there and make a new backup", need.pkg)
 	}
 	return fail.Hint(fail.New(fail.Unsupported, "the boot loader %s cannot be made: the backup has not the package that it is installed from: %s (/%s)", bl.Kind, need.pkg, need.files[0]),
 		"install %s on the recorded machine and make a new backup", need.pkg)

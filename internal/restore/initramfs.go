@@ -32,12 +32,19 @@ func (x *executor) initramfs(ctx context.Context) error {
 	}
 	need, copied := x.needed(kernel), x.copiedChanges()
 	noSwap := x.Plan.Changes != nil && x.Plan.Changes.NoSwap
-	if len(need) == 0 && len(copied) == 0 && !noSwap {
+	reshaped := x.Plan.Changes.Reshaped()
+	if len(need) == 0 && len(copied) == 0 && !noSwap && !reshaped {
 		return nil
 	}
 	maker, ok := x.maker()
 	if !ok && noSwap {
 		x.warn("the restored system has no known tool for its initramfs; it may wait for the swap that was not made")
+	}
+	if !ok && reshaped {
+		if x.Plan.Changes.Mirrored {
+			return fail.New(fail.Failed, "the restored system has no known tool for its initramfs, which has to start the mirrors")
+		}
+		x.warn("the restored system has no known tool for its initramfs; it may wait for arrays that were not made")
 	}
 	if !ok && len(need) > 0 {
 		x.warn("the restored system has no known tool for its initramfs; whether it has %s was not checked", strings.Join(need, ", "))
@@ -64,6 +71,9 @@ func (x *executor) initramfs(ctx context.Context) error {
 		why, missing := x.reasons(ctx, maker, im, need, copied)
 		if noSwap {
 			why = append(why, "it may name a swap to resume from, and none was made")
+		}
+		if reshaped && len(why) == 0 {
+			why = append(why, "it is for other arrays and disks than there are now")
 		}
 		if len(why) == 0 {
 			continue

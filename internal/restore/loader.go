@@ -95,7 +95,7 @@ func (x *executor) efi(ctx context.Context, bl machine.BootLoader) error {
 	}
 	base := strings.TrimPrefix(esp.Target, "/")
 	loader := x.loader(base, bl)
-	if loader == "" {
+	if loader == "" || bl.Anew && bl.Kind == machine.GRUBEFI {
 		if err := x.installOnESP(ctx, esp, bl); err != nil {
 			return err
 		}
@@ -148,7 +148,7 @@ func (x *executor) installOnESP(ctx context.Context, esp *machine.Mount, bl mach
 	case bl.Kind == machine.SystemdBoot:
 		return fail.New(fail.Failed, "the backup has no systemd-boot on the EFI system partition, and the restored system has not the package that it is installed from: %s", bootctl.Package)
 	case bl.Kind == machine.GRUBEFI && grub == "":
-		return fail.New(fail.Failed, "the backup has no boot loader on the EFI system partition, and the restored system has no grub-install")
+		return fail.New(fail.Failed, "GRUB has to be installed on the EFI system partition, and the restored system has no grub-install")
 	case bl.Kind == machine.GRUBEFI:
 		if err := x.bind(ctx); err != nil {
 			return err
@@ -157,7 +157,11 @@ func (x *executor) installOnESP(ctx context.Context, esp *machine.Mount, bl mach
 			return err
 		}
 		x.grubFiles()
-		x.change(base+"/EFI/", "GRUB installed anew on the EFI system partition: the backup had none there")
+		why := "the backup had none there"
+		if bl.Anew {
+			why = "what it reads /boot from is not as recorded"
+		}
+		x.change(base+"/EFI/", "GRUB installed anew on the EFI system partition: %s", why)
 	}
 	return nil
 }

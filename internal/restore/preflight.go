@@ -49,6 +49,9 @@ func (x *executor) preflight(ctx context.Context) error {
 	if err := CheckLoader(ctx, x.Plan, x.Backup); err != nil {
 		return err
 	}
+	if err := CheckMirrors(ctx, x.Plan, x.Backup); err != nil {
+		return err
+	}
 	checking := func(done int64) { x.tell(Event{State: "checking", Done: done}) }
 	if err := x.Backup.Check(ctx, x.Plan.Paths(), checking); err != nil {
 		return fmt.Errorf("the backup was checked before any disk was touched: %w", err)

@@ -30,13 +30,14 @@ type fakeBackup struct {
 	differ    []string
 	lacks     string // a path
 	only      bool   // it has the files alone, not everything that is asked for
+	lacking   []string
 	unpacked  int
 	scope     *plan.Scope // of the last call
 }
 
 func (b *fakeBackup) Has(_ context.Context, path string) (bool, error) {
 	_, ok := b.files[path]
-	return path != b.lacks && (ok || !b.only), nil
+	return path != b.lacks && !slices.Contains(b.lacking, path) && (ok || !b.only), nil
 }
 
 func (b *fakeBackup) Header(_ context.Context, name string) ([]byte, error) {

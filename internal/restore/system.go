@@ -176,7 +176,7 @@ func (x *executor) maker() (initramfs.Maker, bool) {
 
 // program is the path of a program inside the restored root, or "".
 func (x *executor) program(name string) string {
-	for _, dir := range []string{"usr/sbin", "usr/bin", "sbin", "bin"} {
+	for _, dir := range programDirs {
 		if x.exists(dir + "/" + name) {
 			return "/" + dir + "/" + name
 		}

@@ -45,6 +45,9 @@ func (x *executor) wished() error {
 		}
 	}
 	x.unreadable(w)
+	if err := x.reshaped(c); err != nil {
+		return err
+	}
 	if !c.NoSwap {
 		return nil
 	}

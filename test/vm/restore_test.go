@@ -29,11 +29,12 @@ type scenario struct {
 	vault   bool   // /dev/vda3 is encrypted; its key is on a stick beside the medium
 	says    string // a command that has to say the same of the original and of the restored machine
 
-	onto   qemu.Firmware                                                    // of the machine that it is restored on; "": that of the fixture
-	apart  *regexp.Regexp                                                   // paths that differ there, as the plan says; nil: none
-	before string                                                           // commands in the original before its backup
-	after  func(ctx context.Context, t *testing.T, vm *qemu.VM, f *Fixture) // looks at the restored machine
-	bus    qemu.Bus                                                         // then restore onto a disk on that bus, too
+	onto    qemu.Firmware                                                    // of the machine that it is restored on; "": that of the fixture
+	apart   *regexp.Regexp                                                   // paths that differ there, as the plan says; nil: none
+	before  string                                                           // commands in the original before its backup
+	after   func(ctx context.Context, t *testing.T, vm *qemu.VM, f *Fixture) // looks at the restored machine
+	bus     qemu.Bus                                                         // then restore onto a disk on that bus, too
+	answers string                                                           // the answer file, where it is not the usual one
 }
 
 // The scenarios of `make vm` begin with TestRestore; further ones with TestGrid.
@@ -363,6 +364,9 @@ func (s scenario) backUp(ctx context.Context, t *testing.T, f *Fixture, mkcdrec,
 		return string(out)
 	}
 	given, flags := answers(f.disks(dir, "restored", replaced, 1)), ""
+	if s.answers != "" {
+		given = s.answers
+	}
 	if s.vault {
 		given, flags = answersVault, " --luks-headers"
 		if err := os.WriteFile(filepath.Join(dir, vaultHeader), []byte(ssh(dumpVault, "")), 0o600); err != nil {
