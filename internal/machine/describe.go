@@ -240,6 +240,9 @@ type held struct {
 
 func (d *describer) onDevice(r Ref, empty string) held {
 	if fs := d.m.FileSystemOn(r); fs != nil {
+		if fs.On != r {
+			return held{kind: string(fs.Kind), note: fmt.Sprintf("device %d of the one on %s", fs.device(r).ID, fs.On.Body())}
+		}
 		h := held{kind: string(fs.Kind), fs: fs}
 		mounts := d.m.MountsOn(r)
 		if len(mounts) > 0 && len(fs.Subvolumes) == 0 {
@@ -256,7 +259,7 @@ func (d *describer) onDevice(r Ref, empty string) held {
 		if fs.Label != "" {
 			label = fmt.Sprintf("%q", fs.Label)
 		}
-		h.note = join(", ", used, label)
+		h.note = join(", ", fs.over(), used, label)
 		return h
 	}
 	if s := d.m.SwapOn(r); s != nil {

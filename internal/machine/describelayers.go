@@ -114,3 +114,20 @@ func (lv LogicalVolume) note() string {
 	}
 	return fmt.Sprintf("%s on %d members", lv.Kind, lv.Legs())
 }
+
+// over says what a file system over several devices is made of; "" for others.
+func (fs *FileSystem) over() string {
+	if len(fs.Devices) == 0 {
+		return ""
+	}
+	state := ""
+	if fs.Missing > 0 {
+		state = fmt.Sprintf("DEGRADED: %s missing", wording.Count(fs.Missing, "device"))
+	}
+	data, meta := fs.Options[DataProfile], fs.Options[MetadataProfile]
+	how := data
+	if data != meta && meta != "" {
+		how = join(", ", data, "metadata "+meta)
+	}
+	return join(", ", state, join(" ", how, fmt.Sprintf("over %s", wording.Count(len(fs.Devices), "device"))))
+}

@@ -102,6 +102,11 @@ type FileSystem struct {
 	// "hash_seed", "default_mount_options", "fat_bits", "csum" ...
 	Options    map[string]string `json:"options,omitempty"`
 	Subvolumes []Subvolume       `json:"subvolumes,omitempty"`
+	// Devices are all devices of a btrfs that has more than one, by their
+	// numbers; On is the first. nil: On alone. Missing is how many more there
+	// were to be when it was recorded.
+	Devices []FSDevice `json:"devices,omitempty"`
+	Missing int        `json:"missing,omitempty"`
 }
 
 // Subvolume is a btrfs subvolume.

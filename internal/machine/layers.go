@@ -142,7 +142,9 @@ func (m *Machine) LayerOn(r Ref) (l Layer, ok bool) {
 }
 
 // Below are the devices that a device stands on, itself first, each once: of a
-// volume all members of its group, of a partition of an array the array.
+// volume all members of its group, of a partition of an array the array. With a
+// file system over several devices on it, those of all of them: none is of use
+// without the others.
 func (m *Machine) Below(r Ref) []Ref {
 	var out []Ref
 	seen := map[Ref]bool{} // a layout that was tampered with could point in circles
@@ -168,6 +170,8 @@ func (m *Machine) Below(r Ref) []Ref {
 			}
 		}
 	}
-	visit(r)
+	for _, t := range m.together(r) {
+		visit(t)
+	}
 	return out
 }

@@ -234,10 +234,11 @@ func (d *Disk) Sectors(b Bytes) Sectors {
 	return Sectors(b / d.LogicalSector)
 }
 
-// FileSystemOn is the file system on a device, or nil.
+// FileSystemOn is the file system on a device, or nil: of a btrfs over several
+// devices on each of them.
 func (m *Machine) FileSystemOn(r Ref) *FileSystem {
 	for i := range m.FileSystems {
-		if m.FileSystems[i].On == r {
+		if m.FileSystems[i].On == r || m.FileSystems[i].device(r) != nil {
 			return &m.FileSystems[i]
 		}
 	}
@@ -267,8 +268,12 @@ func (m *Machine) GroupOn(r Ref) *VolumeGroup {
 }
 
 // MountsOn are the mounts of the file system on a device, in recorded order.
+// They go by its first device.
 func (m *Machine) MountsOn(r Ref) []Mount {
 	var out []Mount
+	if fs := m.FileSystemOn(r); fs != nil {
+		r = fs.On
+	}
 	for _, mt := range m.Mounts {
 		if mt.On == r {
 			out = append(out, mt)
@@ -289,14 +294,20 @@ func (m *Machine) MountAt(target string) *Mount {
 
 // DisksUnder are the disks that a device lies on, in the order of m.Disks and
 // each once: itself, the disk of a partition, those of an array's members, or
-// those of the physical volumes of a volume. A Ref that points at nothing has
-// none.
+// those of the physical volumes of a volume; and with a file system over
+// several devices those of all of them. A Ref that points at nothing has none.
 func (m *Machine) DisksUnder(r Ref) []Disk {
-	refs := []Ref{r}
-	// A volume that is pinned to some members of its group does not lie on the others.
-	if dev, err := m.Resolve(r); err == nil && dev.Volume != nil {
-		if on := dev.Group.pinned(*dev.Volume); len(on) > 0 {
-			refs = on
+	var refs []Ref
+	for _, r := range m.together(r) {
+		// A volume that is pinned to some members of its group does not lie on the others.
+		var on []Ref
+		if dev, err := m.Resolve(r); err == nil && dev.Volume != nil {
+			on = dev.Group.pinned(*dev.Volume)
+		}
+		if len(on) > 0 {
+			refs = append(refs, on...)
+		} else {
+			refs = append(refs, r)
 		}
 	}
 	under := map[Ref]bool{}

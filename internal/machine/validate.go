@@ -165,13 +165,16 @@ func (v *validator) overlaps(d *Disk, extended *Partition) {
 func (v *validator) fileSystems() {
 	for _, fs := range v.m.FileSystems {
 		what := "the " + string(fs.Kind) + " file system on " + string(fs.On)
-		if dev, ok := v.resolve(what, fs.On); ok && (fs.Size < 0 || fs.Size > dev.Size) {
+		if len(fs.Devices) > 0 || fs.Missing != 0 {
+			v.devices(&fs, what)
+		} else if dev, ok := v.resolve(what, fs.On); ok && (fs.Size < 0 || fs.Size > dev.Size) {
 			v.bad("%s has %d bytes, its device %d", what, fs.Size, dev.Size)
+		} else {
+			v.put(fs.On, "a file system")
 		}
 		if fs.Kind == "" {
 			v.bad("%s has no kind", what)
 		}
-		v.put(fs.On, "a file system")
 		v.unique(fs.UUID, what)
 		for _, s := range fs.Subvolumes {
 			if s.Path == "" || unclean(s.Path) {

@@ -31,6 +31,7 @@ var byName = map[string]func() machine.Machine{
 	"lvm-raid":         LVMRAID,
 	"flash-data":       FlashData,
 	"uefi-multipath":   UEFIMultipath,
+	"btrfs-two":        BtrfsTwo,
 }
 
 // Names are the names of all machines, sorted.
