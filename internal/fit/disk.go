@@ -30,6 +30,7 @@ type fitter struct {
 	gaps    map[string][]machine.Partition // left out, by recorded disk or array
 	pins    pins                           // sizes that were wished, under the new names
 	apart   map[machine.Ref]bool           // volumes whose parts lay on disks of their own
+	shares  map[machine.Ref]machine.Bytes  // least sizes of the devices of file systems over several
 	later   []plan.Choice                  // what is said behind the choice of disks
 	// tight says of disks, recorded and here, why there is too little room on
 	// one that is as large as the recorded one.

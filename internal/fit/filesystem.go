@@ -43,7 +43,16 @@ func FileSystem(recorded, here machine.Machine, w FSWishes) (machine.Machine, *p
 	if err != nil {
 		return none(err)
 	}
+	onto := plan.Choice{}
+	if len(fs.Devices) > 0 && !w.Keep {
+		if fs, onto, err = onOneDevice(fs, w); err != nil {
+			return none(err)
+		}
+	}
 	p := placer{recorded: &recorded, here: &here, wishes: w, scope: scope(recorded, *asked, w.Keep)}
+	if onto.Subject != "" {
+		p.choices = append(p.choices, onto)
+	}
 	ref, err := p.find(fs)
 	if err != nil {
 		return none(err)
@@ -116,6 +125,10 @@ func (p *placer) usable(r machine.Ref, fs machine.FileSystem) error {
 	}
 	if l, ok := p.here.LayerOn(r); ok {
 		return refuse("is a part of %s", l.Name())
+	}
+	if there := p.here.FileSystemOn(r); there != nil && len(there.Devices) > 0 && !p.wishes.Keep {
+		return fail.Hint(refuse("is one of %d devices of a %s: without it the others are of no use", len(there.Devices)+there.Missing, there.Kind),
+			"take it out of there first (btrfs device remove), unpack over what is there with --no-format, or restore the whole machine")
 	}
 	if p.here.SwapOn(r) != nil {
 		return fail.Hint(refuse("holds swap, not a file system"), "if it is not needed any more: wipefs -a %s", dev.Path)
@@ -233,7 +246,7 @@ func (p *placer) fitted(out *machine.Machine, was, now machine.Bytes) error {
 	f := fitter{m: out}
 	if now != was || fs.Size > now {
 		if resizable(*fs) {
-			f.resizeFS(fs, now)
+			f.resizeFS(fs, fs.On, now)
 		}
 		delete(fs.Options, "fat_bits") // the width of a FAT goes by the size
 		p.say("size of "+p.wishes.Mount, plan.Size(now), "it was recorded on a device of %s", plan.Size(was))

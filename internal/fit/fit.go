@@ -88,6 +88,7 @@ func onto(recorded, here machine.Machine, w Wishes) (machine.Machine, []plan.Cho
 	if err != nil {
 		return machine.Machine{}, nil, err
 	}
+	f.choices = append(f.choices, withoutMissing(&out)...)
 	pins, err := w.pins(&out)
 	if err != nil {
 		return machine.Machine{}, nil, err
@@ -98,6 +99,7 @@ func onto(recorded, here machine.Machine, w Wishes) (machine.Machine, []plan.Cho
 	}
 	f.choices = slices.Concat(f.choices, shaped.twins(matched), f.later)
 	names := rename(&out, pairs)
+	f.shares = shares(&out)
 	if err := f.pin(pins, names); err != nil {
 		return machine.Machine{}, nil, err
 	}
@@ -170,7 +172,15 @@ func keepNeeded(m *machine.Machine) ([]machine.Disk, []plan.Choice, error) {
 		return onNeeded(d)
 	})
 	resolves := func(r machine.Ref) bool { _, err := m.Resolve(r); return err == nil }
-	m.FileSystems = filter(m.FileSystems, func(fs machine.FileSystem) bool { return resolves(fs.On) })
+	m.FileSystems = filter(m.FileSystems, func(fs machine.FileSystem) bool {
+		refs := fs.Refs()
+		there := filter(refs, resolves)
+		if n := len(there); n > 0 && n < len(refs) {
+			choices = append(choices, plan.Choice{Subject: fmt.Sprintf("%s on %s", fs.Kind, there[0].Body()), Chosen: "not made",
+				Why: "nothing of it is in the backup, and others of its devices are left out"})
+		}
+		return len(there) == len(refs)
+	})
 	for _, fs := range m.FileSystems {
 		if len(m.MountsOn(fs.On)) == 0 {
 			choices = append(choices, plan.Choice{Subject: fmt.Sprintf("%s on %s", fs.Kind, fs.On.Body()), Chosen: "made empty",
@@ -278,6 +288,9 @@ func rename(m *machine.Machine, pairs []machine.Disk) (names map[string]string) 
 	}
 	for i := range m.FileSystems {
 		ref(&m.FileSystems[i].On)
+		for j := range m.FileSystems[i].Devices {
+			ref(&m.FileSystems[i].Devices[j].On)
+		}
 	}
 	for i := range m.Swaps {
 		ref(&m.Swaps[i].On)

@@ -65,6 +65,9 @@ func (a *applied) convertible(mt machine.Mount, fs machine.FileSystem) error {
 	if n := len(a.m.MountsOn(mt.On)); n > 1 {
 		return refuse("%d of its subvolumes are mounted, and no other kind has subvolumes", n)
 	}
+	if n := len(fs.Devices); n > 0 {
+		return refuse("it lies on %d devices, and no other kind does", n)
+	}
 	switch fs.Kind {
 	case "ext2", "ext3", "ext4", "xfs", "btrfs":
 		return nil

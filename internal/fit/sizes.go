@@ -63,6 +63,9 @@ func sized(m *machine.Machine, target string, size machine.Bytes) (machine.Ref, 
 		return "", err
 	}
 	fs := *m.FileSystemOn(mt.On)
+	if len(fs.Devices) > 0 {
+		return "", fail.New(fail.Refused, "%s cannot be given a size: it lies on %d devices, and fills them", mt.Target, len(fs.Devices))
+	}
 	if !resizable(fs) {
 		return "", fail.New(fail.Refused, "%s is a %s, which keeps its size of %s", mt.Target, fs.Kind, plan.Size(fs.Size))
 	}

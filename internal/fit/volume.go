@@ -56,6 +56,7 @@ func needs(fs machine.FileSystem) machine.Bytes {
 		b = max(b+b/50+128*mib, 304*mib) // log; mkfs.xfs(8) refuses less than 300 MiB
 	case "btrfs":
 		b = max(b+b/20+256*mib, 512*mib) // metadata and system chunks, twice
+		b = raw(fs, b)
 	case "f2fs":
 		b = max(b+b/10+128*mib, 256*mib) // what it keeps for cleaning, and its tables
 	case "exfat":
@@ -91,6 +92,9 @@ func (f *fitter) least(r machine.Ref, size machine.Bytes) machine.Bytes {
 	if fs := f.m.FileSystemOn(r); fs != nil {
 		if !resizable(*fs) || len(f.m.MountsOn(r)) == 0 {
 			return size
+		}
+		if fs.Device(r) != nil {
+			return min(f.shares[r], size)
 		}
 		return min(leastFS(*fs, true), size)
 	}
@@ -157,7 +161,7 @@ func (f *fitter) resized(r machine.Ref, was, now machine.Bytes) error {
 		return f.resizedBelow(l, r, was, now)
 	}
 	if fs := f.m.FileSystemOn(r); fs != nil {
-		f.resizeFS(fs, now)
+		f.resizeFS(fs, r, now)
 	}
 	if s := f.m.SwapOn(r); s != nil {
 		if _, wished := f.wishes.Sizes[Swap]; !wished {
@@ -168,12 +172,14 @@ func (f *fitter) resized(r machine.Ref, was, now machine.Bytes) error {
 	return nil
 }
 
-// resizeFS gives a file system a new size and the number of inodes for it.
-func (f *fitter) resizeFS(fs *machine.FileSystem, now machine.Bytes) {
-	if fs.Inodes > 0 && fs.Size > 0 {
-		fs.Inodes = scaledInodes(fs.Inodes, fs.Size, now)
+// resizeFS gives a file system, or one of its devices, a new size, and the
+// number of inodes for it.
+func (f *fitter) resizeFS(fs *machine.FileSystem, r machine.Ref, now machine.Bytes) {
+	was := fs.Size
+	fs.Resize(r, now)
+	if fs.Inodes > 0 && was > 0 {
+		fs.Inodes = scaledInodes(fs.Inodes, was, fs.Size)
 	}
-	fs.Size = now
 }
 
 // scaledInodes keeps the ratio of inodes to space when a file system grows.
@@ -191,8 +197,12 @@ func scaledInodes(n int64, was, now machine.Bytes) int64 {
 func (f *fitter) fileSystems() error {
 	for i := range f.m.FileSystems {
 		fs := &f.m.FileSystems[i]
-		if len(f.m.MountsOn(fs.On)) > 0 && fs.Used > fs.Size && fs.Size > 0 {
-			return fail.New(fail.Refused, "file system on %s would have %s, and %s are in use", fs.On.Body(), plan.Size(fs.Size), plan.Size(fs.Used))
+		size := fs.Size
+		if fs.Kind == "btrfs" {
+			size = machine.Capacity(fs.Options[machine.DataProfile], fs.Sizes())
+		}
+		if len(f.m.MountsOn(fs.On)) > 0 && fs.Used > size && fs.Size > 0 {
+			return fail.New(fail.Refused, "file system on %s would have room for %s, and %s are in use", fs.On.Body(), plan.Size(size), plan.Size(fs.Used))
 		}
 		for _, d := range f.m.DisksUnder(fs.On) {
 			if fs.BlockSize > 0 && fs.BlockSize < d.LogicalSector && resizable(*fs) {

@@ -221,7 +221,12 @@ func (a *applied) dropFS(mt machine.Mount, wished map[string]bool) error {
 		return s.File == "" || !slices.ContainsFunc(gone, func(g string) bool { return below(s.File, g) })
 	})
 	a.say(strings.Join(gone, " and "), "left out", "told so: the "+string(fs.Kind)+" on "+mt.On.Body()+" is not made, its files are not unpacked")
-	return a.vacate(mt.On)
+	for _, r := range fs.Refs() {
+		if err := a.vacate(r); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // noSwap leaves all swap out.

@@ -241,7 +241,7 @@ type held struct {
 func (d *describer) onDevice(r Ref, empty string) held {
 	if fs := d.m.FileSystemOn(r); fs != nil {
 		if fs.On != r {
-			return held{kind: string(fs.Kind), note: fmt.Sprintf("device %d of the one on %s", fs.device(r).ID, fs.On.Body())}
+			return held{kind: string(fs.Kind), note: fmt.Sprintf("device %d of %s", fs.Device(r).ID, fs.On.Body())}
 		}
 		h := held{kind: string(fs.Kind), fs: fs}
 		mounts := d.m.MountsOn(r)

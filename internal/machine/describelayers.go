@@ -129,5 +129,5 @@ func (fs *FileSystem) over() string {
 	if data != meta && meta != "" {
 		how = join(", ", data, "metadata "+meta)
 	}
-	return join(", ", state, join(" ", how, fmt.Sprintf("over %s", wording.Count(len(fs.Devices), "device"))))
+	return join(", ", state, join(" ", how, fmt.Sprintf("over %d", len(fs.Devices))))
 }

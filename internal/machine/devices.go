@@ -111,8 +111,8 @@ func (fs *FileSystem) Refs() []Ref {
 	return out
 }
 
-// device is the device of a file system over several that r is, or nil.
-func (fs *FileSystem) device(r Ref) *FSDevice {
+// Device is the one of several devices of a file system that r is, or nil.
+func (fs *FileSystem) Device(r Ref) *FSDevice {
 	for i := range fs.Devices {
 		if fs.Devices[i].On == r {
 			return &fs.Devices[i]
@@ -123,7 +123,7 @@ func (fs *FileSystem) device(r Ref) *FSDevice {
 
 // Resize tells a file system that one of its devices has another size now.
 func (fs *FileSystem) Resize(r Ref, now Bytes) {
-	d := fs.device(r)
+	d := fs.Device(r)
 	if d == nil {
 		fs.Size = now
 		return

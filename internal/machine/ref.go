@@ -238,7 +238,7 @@ func (d *Disk) Sectors(b Bytes) Sectors {
 // devices on each of them.
 func (m *Machine) FileSystemOn(r Ref) *FileSystem {
 	for i := range m.FileSystems {
-		if m.FileSystems[i].On == r || m.FileSystems[i].device(r) != nil {
+		if m.FileSystems[i].On == r || m.FileSystems[i].Device(r) != nil {
 			return &m.FileSystems[i]
 		}
 	}

@@ -141,6 +141,9 @@ func (s Step) Text(m machine.Machine) string {
 	case CreateLV:
 		return fmt.Sprintf("make %s %s, %s%s", volumeKind(*s.LV), on, Size(s.LV.Size), volumePlace(m, *s.LV))
 	case MakeFS:
+		if len(s.FS.Devices) > 0 {
+			on = devices(m, *s.FS)
+		}
 		return fmt.Sprintf("make %s on %s, %s, %s", s.FS.Kind, on, Size(s.FS.Size), s.Why)
 	case MakeSwap:
 		return fmt.Sprintf("make swap on %s, %s", on, Size(s.Swap.Size))
@@ -201,6 +204,25 @@ func members(m machine.Machine, a *machine.Array) string {
 		out = append(out, "missing")
 	}
 	return strings.Join(out, " ")
+}
+
+// devices lists those of a file system over several, and how it uses them.
+func devices(m machine.Machine, fs machine.FileSystem) string {
+	var out []string
+	for _, r := range fs.Refs() {
+		name := r.Body()
+		if d, err := m.Resolve(r); err == nil {
+			name = d.Path
+		}
+		out = append(out, name)
+	}
+	s := strings.Join(out, " ")
+	for _, key := range []string{machine.DataProfile, machine.MetadataProfile} {
+		if p := fs.Options[key]; p != "" {
+			s += ", " + key + " " + p
+		}
+	}
+	return s
 }
 
 func purpose(m machine.Machine, disk string, p machine.Partition) string {

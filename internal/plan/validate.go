@@ -132,16 +132,26 @@ func validLayout(m machine.Machine) error {
 		}
 	}
 	for _, fs := range m.FileSystems {
-		dev, err := m.Resolve(fs.On)
-		if err != nil {
-			return fail.New(fail.Refused, "file system: %w", err)
+		var room machine.Bytes
+		for i, r := range fs.Refs() {
+			dev, err := m.Resolve(r)
+			if err != nil {
+				return fail.New(fail.Refused, "file system: %w", err)
+			}
+			if fs.Sizes()[i] > dev.Size {
+				return fail.New(fail.Refused, "the %s on %s is larger than its device", fs.Kind, r.Body())
+			}
+			if i == 0 && r != fs.On || slices.Contains(fs.Refs()[:i], r) {
+				return fail.New(fail.Refused, "the %s on %s names its devices wrongly", fs.Kind, fs.On.Body())
+			}
+			room += dev.Size
 		}
-		if fs.Size > dev.Size {
-			return fail.New(fail.Refused, "the %s on %s is larger than its device", fs.Kind, fs.On.Body())
+		if fs.Size > room {
+			return fail.New(fail.Refused, "the %s on %s is larger than its devices", fs.Kind, fs.On.Body())
 		}
 	}
 	for _, mt := range m.Mounts {
-		if m.FileSystemOn(mt.On) == nil {
+		if fs := m.FileSystemOn(mt.On); fs == nil || fs.On != mt.On {
 			return fail.New(fail.Refused, "nothing is to be made on %s, which is to be mounted on %s", mt.On, mt.Target)
 		}
 	}
