@@ -56,7 +56,7 @@ func same(t *testing.T, want sample, got *Entry, data []byte) {
 	t.Helper()
 	w := want.Entry
 	if got.Name != w.Name || got.Kind != w.Kind || got.Mode != w.Mode || got.UID != w.UID || got.GID != w.GID ||
-		got.User != w.User || got.Group != w.Group || got.Size != w.Size || got.Link != w.Link || got.Flags != w.Flags ||
+		got.User != w.User || got.Group != w.Group || got.Size != w.Size || got.Link != w.Link || got.Flags != w.Flags || got.Project != w.Project ||
 		got.DevMajor != w.DevMajor || got.DevMinor != w.DevMinor || got.Problem != w.Problem || got.Unreadable != w.Unreadable ||
 		!got.MTime.Equal(w.MTime) || !got.ATime.Equal(w.ATime) || !got.CTime.Equal(w.CTime) ||
 		!maps.Equal(got.Xattrs, w.Xattrs) || !slices.Equal(got.Sparse, w.Sparse) || (got.Sparse == nil) != (w.Sparse == nil) {

@@ -37,6 +37,7 @@ type record struct {
 	Xattrs     map[string]string `json:"xattrs,omitempty"`   // values in base64
 	Xattrs64   map[string]string `json:"xattrs64,omitempty"` // names too
 	Flags      uint32            `json:"flags,omitempty"`
+	Project    uint32            `json:"project,omitempty"`
 	Sparse     *[]Extent         `json:"sparse,omitempty"`
 	Inode      uint64            `json:"inode,omitempty"`
 	Dev        uint64            `json:"dev,omitempty"`
@@ -53,7 +54,7 @@ func appendRecordLine(b []byte, e *Entry) ([]byte, error) {
 		Kind: e.Kind, Mode: strconv.FormatUint(uint64(e.Mode), 8), UID: e.UID, GID: e.GID,
 		User: e.User, Group: e.Group, Size: e.Size, Major: e.DevMajor, Minor: e.DevMinor,
 		MTime: timeText(e.MTime), ATime: timeText(e.ATime), CTime: timeText(e.CTime),
-		Flags: e.Flags, Inode: e.Inode, Dev: e.Dev, Frame: e.Frame, Offset: e.FrameOffset,
+		Flags: e.Flags, Project: e.Project, Inode: e.Inode, Dev: e.Dev, Frame: e.Frame, Offset: e.FrameOffset,
 		Problem: e.Problem, Unreadable: e.Unreadable,
 	}
 	r.Name, r.Name64 = textOr64(e.Name)
@@ -111,7 +112,7 @@ func parseRecord(line []byte) (*Entry, error) {
 	}
 	e := &Entry{
 		Kind: r.Kind, Mode: uint32(mode), UID: r.UID, GID: r.GID, User: r.User, Group: r.Group, Size: r.Size,
-		DevMajor: r.Major, DevMinor: r.Minor, Flags: r.Flags, Inode: r.Inode, Dev: r.Dev,
+		DevMajor: r.Major, DevMinor: r.Minor, Flags: r.Flags, Project: r.Project, Inode: r.Inode, Dev: r.Dev,
 		Frame: r.Frame, FrameOffset: r.Offset, Problem: r.Problem, Unreadable: r.Unreadable,
 	}
 	if e.Name, err = either(r.Name, r.Name64); err != nil {

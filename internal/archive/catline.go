@@ -126,6 +126,8 @@ func (s *quickLine) field(r *record) bool {
 		r.Link = s.text()
 	case "flags":
 		r.Flags = uint32(s.natural(max32))
+	case "project":
+		r.Project = uint32(s.natural(max32))
 	case "inode":
 		r.Inode = uint64(s.natural(1<<62 - 1))
 	case "dev":

@@ -57,6 +57,9 @@ type Entry struct {
 	Xattrs map[string]string
 	// Flags are the FS_IOC_GETFLAGS bits that chattr can set; 0: none.
 	Flags uint32
+	// Project is the number by which quotas of directory trees are counted, of
+	// a File, Dir or Subvolume; 0: none.
+	Project uint32
 	// Sparse has the data extents of a file with holes, in order; nil: the
 	// file has none. An empty, non-nil list is a file that is one hole.
 	Sparse []Extent

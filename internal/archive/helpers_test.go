@@ -61,7 +61,7 @@ func samples() []sample {
 		plain(long, []byte("long")),
 	}
 	x := plain("d/xattrs", []byte("x"))
-	x.UID, x.GID, x.Flags = 3_000_000_000, 4_000_000, 0x10
+	x.UID, x.GID, x.Flags, x.Project = 3_000_000_000, 4_000_000, 0x10, 4_000_000_000
 	x.User, x.Group = strings.Repeat("u", 40), "staff"
 	x.MTime, x.ATime = time.Unix(-2, 750_000_000), time.Unix(-1, 500_000_000)
 	x.Xattrs = map[string]string{"user.a": "1", "user.eq=%3D": "\x00\xff\n", "system.posix_acl_access": acl}

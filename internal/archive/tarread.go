@@ -203,6 +203,8 @@ func (h *tarHeader) fromRecord(key, value string) error {
 		h.CTime, err = parseSeconds(value)
 	case flagsKey:
 		h.Flags, err = parseUint32(value, 16)
+	case projectKey:
+		h.Project, err = parseUint32(value, 10)
 	case subvolKey:
 		if h.Kind != Dir {
 			return fmt.Errorf("%w: subvolume that is no directory", errTar)
@@ -330,6 +332,8 @@ func (h *tarHeader) sameAs(e *Entry) string {
 		return "device number"
 	case h.Flags != e.Flags:
 		return "flags"
+	case h.Project != e.Project:
+		return "project"
 	case len(h.Xattrs) != len(e.Xattrs):
 		return "extended attributes"
 	}

@@ -21,6 +21,7 @@ const (
 	maxRecords  = 32 << 20  // bytes of PAX records of one path
 	xattrPrefix = "SCHILY.xattr."
 	flagsKey    = "MKCDREC.flags"
+	projectKey  = "MKCDREC.project"
 	subvolKey   = "MKCDREC.subvol"
 )
 
@@ -111,6 +112,9 @@ func appendRecords(b []byte, e *Entry, name string, stored int64) []byte {
 	}
 	if e.Flags != 0 {
 		b = appendRecord(b, flagsKey, strconv.FormatUint(uint64(e.Flags), 16))
+	}
+	if e.Project != 0 {
+		b = appendRecord(b, projectKey, strconv.FormatUint(uint64(e.Project), 10))
 	}
 	if e.Kind == Subvolume {
 		b = appendRecord(b, subvolKey, "1")

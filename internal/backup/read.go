@@ -109,6 +109,8 @@ func (w *walk) attrs(t *task, fd int) {
 	t.problem(err)
 	t.entry.Flags, err = inode.Flags(fd)
 	t.problem(err)
+	t.entry.Project, err = inode.Project(fd)
+	t.problem(err)
 }
 
 func (t *task) problem(err error) {

@@ -275,6 +275,11 @@ func (c *comparer) opened(e *archive.Entry, dirfd int, base string, size int64) 
 	} else if flags != e.Flags {
 		c.differ(e, "flags", fmt.Sprintf("%#x", e.Flags), fmt.Sprintf("%#x", flags))
 	}
+	if project, err := inode.Project(fd); err != nil {
+		c.differ(e, err.Error(), "", "")
+	} else if project != e.Project {
+		c.differ(e, "project", fmt.Sprint(e.Project), fmt.Sprint(project))
+	}
 	if c.opt.Mode != Full || e.Kind != archive.File || size != e.Size {
 		return
 	}

@@ -180,6 +180,7 @@ func (f *fitter) resizeFS(fs *machine.FileSystem, r machine.Ref, now machine.Byt
 	if fs.Inodes > 0 && was > 0 {
 		fs.Inodes = scaledInodes(fs.Inodes, was, fs.Size)
 	}
+	delete(fs.Options, "journal_size") // it goes by the size
 }
 
 // scaledInodes keeps the ratio of inodes to space when a file system grows.

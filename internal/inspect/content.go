@@ -43,12 +43,24 @@ func (in *inspector) contents(mounts []mounted) {
 	for _, n := range leaves {
 		if m, ok := at[n]; ok {
 			in.mountedContent(n, m)
-			in.unreachable(n, mounts)
-		} else {
+			in.unreachable(n, m, mounts)
+		}
+	}
+	for _, n := range leaves {
+		if _, ok := at[n]; !ok && in.partOf[n.kname] == "" {
 			in.otherContent(n)
 		}
 		in.held(n)
 	}
+	slices.SortStableFunc(in.m.FileSystems, func(a, b machine.FileSystem) int {
+		switch {
+		case natural(string(a.On), string(b.On)):
+			return -1
+		case natural(string(b.On), string(a.On)):
+			return 1
+		}
+		return 0
+	})
 }
 
 // mountedContent records a mounted file system.
@@ -63,6 +75,7 @@ func (in *inspector) mountedContent(n *node, m mounted) {
 	} else if in.opts.Root == "" {
 		fs.Used = used(m.target)
 	}
+	in.quotas(n, fs, m)
 	if fs.Kind == "btrfs" {
 		subvols, err := btrfs.Subvolumes(in.ctx, in.run, in.path(m.target))
 		if err != nil {
@@ -74,9 +87,25 @@ func (in *inspector) mountedContent(n *node, m mounted) {
 	in.m.FileSystems = append(in.m.FileSystems, fs)
 }
 
+// quotas names limits that lie within the file system, where no file shows them.
+func (in *inspector) quotas(n *node, fs machine.FileSystem, m mounted) {
+	on := slices.Contains(fs.Features, "quota")
+	how := "repquota -a"
+	if fs.Kind == "xfs" {
+		how = "xfs_quota -x -c dump " + m.target
+		on = slices.ContainsFunc(strings.Split(m.options, ","), func(o string) bool {
+			return slices.Contains([]string{"usrquota", "grpquota", "prjquota", "uqnoenforce", "gqnoenforce", "pqnoenforce"}, o)
+		})
+	}
+	if on {
+		in.note("quota:"+n.ref.Body(), "keep what '"+how+"' says in a file, and set the limits anew after a restore",
+			"the %s on %s has quotas: owners and projects of its files are in the backup, limits are not", fs.Kind, n.path)
+	}
+}
+
 // unreachable names the subvolumes of a mounted btrfs that no mount leads to.
 // Snapshots are copies of what is in the backup; other subvolumes are not.
-func (in *inspector) unreachable(n *node, mounts []mounted) {
+func (in *inspector) unreachable(n *node, at mounted, mounts []mounted) {
 	fs := in.m.FileSystemOn(n.ref)
 	if fs == nil {
 		return
@@ -93,13 +122,15 @@ func (in *inspector) unreachable(n *node, mounts []mounted) {
 		case reached:
 		case s.Snapshot:
 			snapshots++
+		case in.holdsNothing(at.target, s):
+			in.note("subvol:"+fs.On.Body()+"/"+s.Path, "", "btrfs subvolume %s on %s is not mounted, and holds nothing but directories: it is made again empty", s.Path, n.path)
 		default:
-			in.blocking("subvol:"+n.ref.Body()+"/"+s.Path, "mount it, or "+excludeTodo+": it is then made again without content",
+			in.blocking("subvol:"+fs.On.Body()+"/"+s.Path, "mount it, or "+excludeTodo+": it is then made again without content",
 				"btrfs subvolume %s on %s is not mounted: its content is not in the backup", s.Path, n.path)
 		}
 	}
 	if snapshots > 0 {
-		in.note("snapshots:"+n.ref.Body(), "", "below no mount point, so not in the backup: %s on %s", wording.Count(snapshots, "snapshot"), n.path)
+		in.note("snapshots:"+fs.On.Body(), "", "below no mount point, so not in the backup: %s on %s", wording.Count(snapshots, "snapshot"), n.path)
 	}
 }
 
@@ -129,16 +160,24 @@ func (in *inspector) fileSystem(n *node, kind machine.FSKind) machine.FileSystem
 		in.note("superblock:"+n.kname, "run as root, outside of a container",
 			"the features of the %s file system on %s are not known, it would be made with the defaults: %v", kind, n.path, err)
 	}
-	const single = "only file systems on one device can be recorded; " + excludeTodo
+	const single = "only btrfs can be recorded on more than one device; "
 	switch {
+	case fs.Kind == "btrfs":
+		in.gather(n, &fs)
+		in.profiles(n, &fs)
 	case fs.Options["devices"] != "":
-		in.blocking(string(n.ref), single, "the %s file system on %s has %s devices", kind, n.path, fs.Options["devices"])
+		in.blocking(string(n.ref), single+excludeTodo, "the %s file system on %s has %s devices", kind, n.path, fs.Options["devices"])
 	case kind == "f2fs" && (slices.Contains(fs.Features, "blkzoned") || slices.Contains(fs.Features, "ro")):
 		in.blocking(string(n.ref), excludeTodo, "the f2fs file system on %s is read-only by its format, or made for a zoned device: it cannot be made again", n.path)
-	case fs.Options["log"] == "external" || fs.Options["journal"] == "external":
-		in.blocking(string(n.ref), single, "the %s file system on %s has its journal on another device", kind, n.path)
+	case fs.Options["journal"] == "external":
+		// Nothing but the superblock names the device: no file has to be adapted.
+		delete(fs.Options, "journal")
+		in.note("journal:"+n.ref.Body(), "move it out again after a restore: tune2fs -O ^has_journal, then tune2fs -J device=...",
+			"the %s file system on %s has its journal on another device; it is made again with one within", kind, n.path)
+	case fs.Options["log"] == "external":
+		in.blocking(string(n.ref), single+excludeTodo+"; an xfs cannot take its log back, it must be made anew", "the %s file system on %s has its log on another device", kind, n.path)
 	case fs.Options["realtime"] != "":
-		in.blocking(string(n.ref), single, "the xfs file system on %s has a realtime device", n.path)
+		in.blocking(string(n.ref), single+excludeTodo, "the xfs file system on %s has a realtime device", n.path)
 	}
 	return fs
 }
@@ -166,6 +205,7 @@ var members = map[string]struct{ prefix, what string }{
 	"hfs":                       {"hfs", "an Apple file system (HFS)"},
 	"VMFS":                      {"vmfs", "a datastore of VMware"},
 	"VMFS_volume_member":        {"vmfs", "a datastore of VMware"},
+	"xfs_external_log":          {"journal", "the log of an xfs on another device"},
 }
 
 // otherContent records or names what a device holds that is not mounted.
@@ -182,6 +222,8 @@ func (in *inspector) otherContent(n *node) {
 		in.closed(n)
 	case p.Type == "linux_raid_member" && in.runsWithout(p.UUID) != "":
 		in.note(name, "add it again (mdadm --add), or wipe it (mdadm --zero-superblock)", "%s was a member of %s, which runs without it; it is made again empty", n.path, in.runsWithout(p.UUID))
+	case p.Type == "jbd":
+		in.note(name, "", "%s holds the journal of an ext file system on another device; it is made again empty", n.path)
 	case isMember || strings.HasSuffix(p.Type, "_raid_member"):
 		if !isMember {
 			member = members["linux_raid_member"]
@@ -192,6 +234,8 @@ func (in *inspector) otherContent(n *node) {
 			todo = "start the array (mdadm --assemble --scan), or wipe what is left of an old one (mdadm --zero-superblock " + n.path + "), or " + todo
 		}
 		in.find(machine.Finding{Name: name, Blocking: !in.detachable(n), Todo: todo, What: n.path + " is " + member.what + ", which cannot be recorded"})
+	case kind == "btrfs" && in.formerDevice(p.UUID):
+		in.note(name, "wipe it (wipefs -a), or add it again (btrfs device add)", "%s was a device of a btrfs that runs without it; it is made again empty", n.path)
 	case superblock.Known(kind):
 		in.m.FileSystems = append(in.m.FileSystems, in.fileSystem(n, kind))
 		in.find(machine.Finding{

@@ -36,7 +36,7 @@ type Options struct {
 // Machine records this machine. An error means that nothing could be
 // recorded; anything less is a finding.
 func Machine(ctx context.Context, runner system.Runner, opts Options) (machine.Machine, error) {
-	in := &inspector{ctx: ctx, run: runner, opts: opts, named: map[string]bool{}}
+	in := &inspector{ctx: ctx, run: runner, opts: opts, named: map[string]bool{}, partOf: map[string]string{}}
 	if in.opts.Now == nil {
 		in.opts.Now = time.Now
 	}
@@ -79,10 +79,11 @@ type inspector struct {
 	nodes   map[string]*node // by kernel name, all block devices of sysfs
 	pending []*node          // arrays that are not recorded yet
 	fstab   []fstabLine
-	named   map[string]bool // findings by name
-	active  map[string]bool // devices (kernel names) that are swap
-	random  []*node         // swap with a random key
-	unknown map[*node]bool  // holds data of a kind that is not known
+	named   map[string]bool   // findings by name
+	active  map[string]bool   // devices (kernel names) that are swap
+	partOf  map[string]string // devices (kernel names) of a btrfs over several, with its UUID
+	random  []*node           // swap with a random key
+	unknown map[*node]bool    // holds data of a kind that is not known
 }
 
 // path puts Root before an absolute path.

@@ -158,9 +158,12 @@ func option(options, key string) string {
 func (in *inspector) mounts(list []mounted) {
 	in.m.Mounts = []machine.Mount{}
 	for _, m := range list {
-		if m.node.ref != "" && in.m.FileSystemOn(m.node.ref) != nil {
+		if m.node.ref == "" {
+			continue
+		}
+		if fs := in.m.FileSystemOn(m.node.ref); fs != nil {
 			in.m.Mounts = append(in.m.Mounts, machine.Mount{
-				On: m.node.ref, Target: m.target, Subvolume: m.subvolume, Options: m.options, InFstab: in.inFstab(m.target),
+				On: fs.On, Target: m.target, Subvolume: m.subvolume, Options: m.options, InFstab: in.inFstab(m.target),
 			})
 		}
 	}

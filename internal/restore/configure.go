@@ -93,6 +93,9 @@ func (x *executor) identity(ctx context.Context, s plan.Step) error {
 	if err := x.replacedCards(); err != nil {
 		return err
 	}
+	if err := x.subvolumeNumbers(ctx); err != nil {
+		return err
+	}
 	if err := x.keyFilesBack(ctx); err != nil {
 		return err
 	}

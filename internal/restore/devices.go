@@ -192,7 +192,14 @@ func (x *executor) mounts(device string) ([]*mountinfo.Info, error) {
 	}
 	numbers := map[string]bool{}
 	names := x.nodes(device)
-	for _, name := range x.stack(device) {
+	stack := x.stack(device)
+	for _, name := range x.together(stack) {
+		stack = append(stack, name)
+		for n := range x.nodes(name) {
+			names[n] = true
+		}
+	}
+	for _, name := range stack {
 		if b, err := os.ReadFile(filepath.Join(x.sysDir(name), "dev")); err == nil {
 			numbers[strings.TrimSpace(string(b))] = true
 		}

@@ -311,6 +311,9 @@ func (x *executor) journalFromTarget(ctx context.Context, digest string) (past, 
 	if err := os.MkdirAll(x.TargetRoot, 0o755); err != nil {
 		return past{}, fmt.Errorf("cannot make %s: %w", x.TargetRoot, err)
 	}
+	if err := x.known(ctx, *fs); err != nil {
+		return past{}, nil // one of its devices is not there: it was not made yet
+	}
 	if err := mount.Mount(ctx, x.System, dev, x.TargetRoot, string(fs.Kind), "ro,"+mountOptions(*fs, *root)); err != nil {
 		return past{}, nil // nothing usable there: the restore begins anew
 	}

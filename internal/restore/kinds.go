@@ -36,6 +36,9 @@ func (l *losing) adapt(e *archive.Entry) {
 	}
 	lost := e.Flags&^kindFlags[kind] != 0
 	e.Flags &= kindFlags[kind]
+	if e.Project != 0 && kind != "xfs" { // the ext4 is made without the feature
+		e.Project, lost = 0, true
+	}
 	for name := range e.Xattrs {
 		if strings.HasPrefix(name, "btrfs.") && kind != "btrfs" {
 			delete(e.Xattrs, name)

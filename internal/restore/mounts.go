@@ -56,6 +56,9 @@ func (x *executor) mount(ctx context.Context, s plan.Step) error {
 	if there, err := x.isMounted(target); err != nil || there {
 		return err // left by an earlier start in this rescue system
 	}
+	if err := x.known(ctx, *x.m.FileSystemOn(s.Device)); err != nil {
+		return err
+	}
 	kind, options := x.m.FileSystemOn(s.Device).Kind, mountOptions(*x.m.FileSystemOn(s.Device), *s.Mount)
 	if x.Images != nil && kind == "xfs" {
 		options += ",nouuid" // the recorded one may be mounted on this machine

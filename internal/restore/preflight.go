@@ -125,6 +125,9 @@ func (x *executor) checkHere(here machine.Machine) error {
 	if err := x.otherArrays(&here, target); err != nil {
 		return err
 	}
+	if err := x.otherBtrfs(&here, target); err != nil {
+		return err
+	}
 	if err := x.checkMappings(here, target); err != nil {
 		return err
 	}
@@ -209,6 +212,7 @@ func Tools(p plan.Plan) []string {
 				need["mkfs.exfat"], need["tune.exfat"] = true, true
 			default:
 				need["mkfs."+string(s.FS.Kind)] = true
+				need["btrfs"] = need["btrfs"] || s.FS.Kind == "btrfs"
 			}
 		case plan.Subvolumes:
 			need["btrfs"] = true

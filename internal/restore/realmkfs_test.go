@@ -50,13 +50,17 @@ func TestMadeFileSystemsAreAsRecorded(t *testing.T) {
 				if _, err := h.LookPath(tool); err != nil {
 					t.Skip(tool + " is not installed")
 				}
-				p := image(t, fs.Size)
+				var ps []string
+				for _, size := range fs.Sizes() {
+					ps = append(ps, image(t, size))
+				}
+				p := ps[0]
 				var err error
 				switch fs.Kind {
 				case "xfs":
 					err = xfs.Make(t.Context(), h, p, fs)
 				case "btrfs":
-					err = btrfs.Make(t.Context(), h, p, fs)
+					err = btrfs.Make(t.Context(), h, ps, fs)
 				case "vfat":
 					err = vfat.Make(t.Context(), h, p, fs)
 				case "f2fs":
@@ -88,7 +92,7 @@ func TestMadeFileSystemsAreAsRecorded(t *testing.T) {
 				if fs.Inodes > 0 && (got.Inodes < fs.Inodes || got.Inodes > fs.Inodes*11/10) {
 					t.Errorf("%d inodes, want %d", got.Inodes, fs.Inodes)
 				}
-				for _, k := range []string{"hash_seed", "default_mount_options", "csum", "node_size", "fat_bits"} {
+				for _, k := range []string{"hash_seed", "default_mount_options", "csum", "node_size", "fat_bits", "system"} {
 					if fs.Options[k] != "" && got.Options[k] != fs.Options[k] {
 						t.Errorf("%s is %q, want %q", k, got.Options[k], fs.Options[k])
 					}

@@ -182,7 +182,7 @@ func (x *executor) makeFS(ctx context.Context, s plan.Step) error {
 	case "xfs":
 		return xfs.Make(ctx, x.System, dev, *s.FS)
 	case "btrfs":
-		return btrfs.Make(ctx, x.System, dev, *s.FS)
+		return x.makeBtrfs(ctx, s)
 	case "vfat":
 		return vfat.Make(ctx, x.System, dev, *s.FS)
 	case "exfat":
@@ -211,6 +211,9 @@ func (x *executor) subvolumes(ctx context.Context, s plan.Step) (err error) {
 	top := x.TargetRoot + ".top"
 	if err := os.MkdirAll(top, 0o700); err != nil {
 		return fmt.Errorf("cannot make a mount point: %w", err)
+	}
+	if err := x.known(ctx, *s.FS); err != nil {
+		return err
 	}
 	if err := mount.Mount(ctx, x.System, dev, top, "btrfs", "subvolid=5"); err != nil {
 		return err

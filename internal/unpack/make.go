@@ -61,6 +61,10 @@ func (u *unpacker) file(j *job) error {
 	if e.Flags&inode.Early != 0 {
 		problems = append(problems, inode.SetFlags(fd, e.Flags, inode.Early))
 	}
+	// It acts on what is written from then on; all attributes follow.
+	if v, ok := e.Xattrs["btrfs.compression"]; ok && u.wanted("btrfs.compression") {
+		_ = unix.Fsetxattr(fd, "btrfs.compression", []byte(v), 0)
+	}
 	if err := u.content(j, fd); err != nil {
 		if errors.Is(err, errContent) {
 			problems = append(problems, err) // keep what there is, and say so
@@ -206,6 +210,12 @@ func (u *unpacker) metaFD(fd int, e *archive.Entry) error {
 		errs = append(errs, named("owner", unix.Fchown(fd, int(e.UID), int(e.GID))))
 	}
 	errs = append(errs, named("mode", unix.Fchmod(fd, u.mode(e))))
+	// A directory may be an old one; a new file has none of its own.
+	if dir := e.Kind == archive.Dir || e.Kind == archive.Subvolume; e.Project != 0 && u.opt.NoOwner {
+		u.dropped("projects")
+	} else if e.Project != 0 || dir && !u.opt.NoOwner {
+		errs = append(errs, inode.SetProject(fd, e.Project))
+	}
 	for _, n := range sorted(e.Xattrs) {
 		if u.wanted(n) {
 			errs = append(errs, named("attribute "+n, unix.Fsetxattr(fd, n, []byte(e.Xattrs[n]), 0)))

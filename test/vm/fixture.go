@@ -32,12 +32,13 @@ type recipe struct {
 }
 
 var recipes = map[string]recipe{
-	"uefi-lvm":      {qemu.UEFI, []int64{5 << 30}},
-	"bios-mbr":      {qemu.BIOS, []int64{4 << 30}},
-	"uefi-btrfs":    {qemu.UEFI, []int64{4 << 30}},
-	"uefi-lvm-thin": {qemu.UEFI, []int64{5 << 30, 2 << 30}},
-	"uefi-raid-lvm": {qemu.UEFI, []int64{4608 << 20, 4608 << 20}},
-	"uefi-luks-lvm": {qemu.UEFI, []int64{4 << 30}},
+	"uefi-lvm":       {qemu.UEFI, []int64{5 << 30}},
+	"bios-mbr":       {qemu.BIOS, []int64{4 << 30}},
+	"uefi-btrfs":     {qemu.UEFI, []int64{4 << 30}},
+	"uefi-lvm-thin":  {qemu.UEFI, []int64{5 << 30, 2 << 30}},
+	"uefi-raid-lvm":  {qemu.UEFI, []int64{4608 << 20, 4608 << 20}},
+	"uefi-btrfs-two": {qemu.UEFI, []int64{4160 << 20, 4096 << 20}},
+	"uefi-luks-lvm":  {qemu.UEFI, []int64{4 << 30}},
 
 	"uefi-systemd-boot": {qemu.UEFI, []int64{4 << 30}},
 	"bios-extlinux":     {qemu.BIOS, []int64{4 << 30}},

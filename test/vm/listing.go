@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strconv"
@@ -39,6 +40,8 @@ var notListed = []exclusion{
 	{"/boot/efi/loader/random-seed", "systemd-boot renews it at every start"},
 	{"/boot/extlinux/ldlinux.*", "EXTLINUX is installed anew, and knows on which sectors it lies"},
 	{"/swapfile", "made anew, not copied: its content has no meaning"},
+	{"/.snapshots/2/snapshot", "a read-only snapshot, which is left out and named"},
+	{"/etc/fstab.before-mkcdrec", "kept beside a file that had to be changed"},
 }
 
 // timesNotCompared are paths whose content is compared, but whose times
@@ -142,6 +145,15 @@ func list(ctx context.Context, vm *qemu.VM, key string) (Listing, error) {
 		return nil, err
 	}
 	return l, l.complete()
+}
+
+// withoutFiles is the listing without what it says of some files.
+func (l Listing) withoutFiles(paths []string) Listing {
+	out := maps.Clone(l)
+	maps.DeleteFunc(out, func(fact, _ string) bool {
+		return slices.ContainsFunc(paths, func(p string) bool { return strings.HasSuffix(fact, " "+p) })
+	})
+	return out
 }
 
 // complete is an error if a file has no hash, or no file has one of the other

@@ -21,10 +21,22 @@ var switches = []struct{ reported, flag, option string }{
 	{"FREE_SPACE_TREE", "-R", "free-space-tree"},
 }
 
-// Make makes a btrfs on one device with the recorded UUID, label, node size
-// and checksum.
-func Make(ctx context.Context, r system.Runner, device string, fs machine.FileSystem) error {
+// newer are features that are off unless they are asked for; an older
+// mkfs.btrfs(8) does not know their names.
+var newer = map[string]string{"BLOCK_GROUP_TREE": "block-group-tree", "RAID_STRIPE_TREE": "raid-stripe-tree"}
+
+// Make makes a btrfs on devices, which get their numbers in this order, with the
+// recorded UUID, label, node size, checksum and profiles.
+func Make(ctx context.Context, r system.Runner, devices []string, fs machine.FileSystem) error {
 	args := []string{"-f", "-q"}
+	data, metadata := fs.Options[machine.DataProfile], fs.Options[machine.MetadataProfile]
+	if slices.Contains(fs.Features, "MIXED_GROUPS") {
+		args = append(args, "--mixed")
+		metadata = data
+	}
+	if data != "" && metadata != "" {
+		args = append(args, "-d", data, "-m", metadata)
+	}
 	if fs.UUID != "" {
 		args = append(args, "-U", fs.UUID)
 	}
@@ -53,11 +65,34 @@ func Make(ctx context.Context, r system.Runner, device string, fs machine.FileSy
 					o = append(o, "^"+s.option)
 				}
 			}
+			for _, f := range fs.Features {
+				if flag == "-O" && newer[f] != "" {
+					o = append(o, newer[f])
+				}
+			}
 			args = append(args, flag, strings.Join(o, ","))
 		}
 	}
-	if _, err := r.Run(ctx, system.Command{Name: "mkfs.btrfs", Args: append(args, device)}); err != nil {
-		return fmt.Errorf("cannot make btrfs on %s: %w", device, err)
+	if _, err := r.Run(ctx, system.Command{Name: "mkfs.btrfs", Args: append(args, devices...)}); err != nil {
+		return fmt.Errorf("cannot make btrfs on %s: %w", strings.Join(devices, " "), err)
+	}
+	return nil
+}
+
+// Scan tells the kernel which devices belong together: until it knows all of a
+// file system none of them can be mounted (btrfs-device(8)).
+func Scan(ctx context.Context, r system.Runner, devices []string) error {
+	if _, err := r.Run(ctx, system.Command{Name: "btrfs", Args: append([]string{"device", "scan"}, devices...)}); err != nil {
+		return fmt.Errorf("cannot make the devices %s known: %w", strings.Join(devices, " "), err)
+	}
+	return nil
+}
+
+// Forget makes the kernel forget the devices that are not mounted: what they
+// were before they were wiped.
+func Forget(ctx context.Context, r system.Runner) error {
+	if _, err := r.Run(ctx, system.Command{Name: "btrfs", Args: []string{"device", "scan", "--forget"}}); err != nil {
+		return fmt.Errorf("cannot make the kernel forget devices of btrfs: %w", err)
 	}
 	return nil
 }

@@ -27,7 +27,7 @@ var settable = []string{
 // loader must be able to read it (mke2fs(8)).
 func Make(ctx context.Context, r system.Runner, device string, fs machine.FileSystem) error {
 	args := []string{"-F", "-q", "-t", string(fs.Kind)}
-	if len(fs.Features) > 0 {
+	if len(fs.Features) > 0 || fs.BlockSize > 0 { // an ext2 may have none
 		on := []string{"none"}
 		for _, f := range fs.Features {
 			if slices.Contains(settable, f) {
@@ -54,8 +54,17 @@ func Make(ctx context.Context, r system.Runner, device string, fs machine.FileSy
 	if p := fs.Options["reserved_percent"]; p != "" {
 		args = append(args, "-m", p)
 	}
-	if seed := fs.Options["hash_seed"]; seed != "" {
-		args = append(args, "-E", "hash_seed="+seed)
+	if c := fs.Options["cluster_size"]; c != "" && slices.Contains(fs.Features, "bigalloc") {
+		args = append(args, "-C", c)
+	}
+	if g := fs.Options["flex_bg_groups"]; g != "" && slices.Contains(fs.Features, "flex_bg") {
+		args = append(args, "-G", g)
+	}
+	if j, err := strconv.ParseInt(fs.Options["journal_size"], 10, 64); err == nil && j >= 1<<20 && slices.Contains(fs.Features, "has_journal") && !slices.Contains(fs.Features, "fast_commit") {
+		args = append(args, "-J", "size="+num(j>>20))
+	}
+	if e := extended(fs); len(e) > 0 {
+		args = append(args, "-E", strings.Join(e, ","))
 	}
 	if _, err := r.Run(ctx, system.Command{Name: "mke2fs", Args: append(args, device)}); err != nil {
 		return fmt.Errorf("cannot make %s on %s: %w", fs.Kind, device, err)
@@ -68,11 +77,34 @@ func Make(ctx context.Context, r system.Runner, device string, fs machine.FileSy
 	return nil
 }
 
+// extended are the options of mke2fs(8) that go by -E.
+func extended(fs machine.FileSystem) []string {
+	var out []string
+	for _, o := range [][2]string{
+		{"hash_seed", "hash_seed"}, {"stride", "stride"}, {"stripe_width", "stripe_width"}, {"quotas", "quotatype"}, {"encoding_flags", "encoding_flags"},
+	} {
+		if v := fs.Options[o[0]]; v != "" {
+			out = append(out, o[1]+"="+v)
+		}
+	}
+	return out
+}
+
 // tuning are the parameters that only tune2fs(8) sets.
 func tuning(fs machine.FileSystem) []string {
 	var args []string
-	if o := fs.Options["default_mount_options"]; o != "" {
-		args = append(args, "-o", o)
+	if o, known := fs.Options["default_mount_options"]; known {
+		// Those that mke2fs.conf(5) sets are taken back where they were off.
+		list := strings.FieldsFunc(o, func(r rune) bool { return r == ',' })
+		for _, d := range []string{"user_xattr", "acl"} {
+			if !slices.Contains(list, d) {
+				list = append(list, "^"+d)
+			}
+		}
+		args = append(args, "-o", strings.Join(list, ","))
+	}
+	if a := fs.Options["hash_alg"]; a == "legacy" || a == "tea" {
+		args = append(args, "-E", "hash_alg="+a)
 	}
 	if e := fs.Options["errors"]; e != "" {
 		args = append(args, "-e", e)

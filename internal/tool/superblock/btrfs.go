@@ -23,8 +23,9 @@ var (
 )
 
 // Btrfs reads the first superblock of btrfs (on-disk format documentation).
-// Options: csum, node_size (bytes), and devices when there is more than one.
-// Size is that of all devices together.
+// Options: csum, node_size (bytes), system (the profile of its system chunks),
+// and devices when there is more than one. Then Devices has the one that was
+// read, by its number. Size is that of all devices together.
 func Btrfs(r io.ReaderAt) (machine.FileSystem, error) {
 	b, err := readAt(r, 0x10000, 4096)
 	if err != nil {
@@ -48,6 +49,35 @@ func Btrfs(r io.ReaderAt) (machine.FileSystem, error) {
 	}
 	if n := le.Uint64(b[136:]); n != 1 {
 		fs.Options["devices"] = strconv.FormatUint(n, 10)
+		if own := le.Uint64(b[209:]); own <= 1<<62 { // the device's own item, from byte 201
+			fs.Devices = []machine.FSDevice{{ID: le.Uint64(b[201:]), Size: machine.Bytes(own)}}
+		}
+	}
+	if p := systemProfile(b); p != "" {
+		fs.Options[machine.SystemProfile] = p
 	}
 	return fs, nil
+}
+
+// systemProfile is that of the first chunk in the superblock's own array: what
+// is needed to find all others.
+func systemProfile(b []byte) string {
+	const (
+		array = 811
+		key   = 17 // object, type, offset
+		flags = 24 // within a chunk
+	)
+	le := binary.LittleEndian
+	if le.Uint32(b[160:]) < key+flags+8 {
+		return ""
+	}
+	set := le.Uint64(b[array+key+flags:])
+	for _, p := range []bit{
+		{0x8, "raid0"}, {0x10, "raid1"}, {0x20, "dup"}, {0x40, "raid10"}, {0x80, "raid5"}, {0x100, "raid6"}, {0x200, "raid1c3"}, {0x400, "raid1c4"},
+	} {
+		if set&p.mask != 0 {
+			return p.name
+		}
+	}
+	return "single"
 }

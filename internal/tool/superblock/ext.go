@@ -46,7 +46,8 @@ const (
 // filesystems/ext4/super). Options: reserved_percent, reserved_blocks,
 // hash_seed, hash_alg, default_mount_options, errors, and where they are set
 // journal_size (bytes), journal=external, stride, stripe_width (blocks),
-// flex_bg_groups, cluster_size (bytes).
+// flex_bg_groups, cluster_size (bytes), quotas (usrquota:grpquota:prjquota),
+// encoding_flags=strict.
 func Ext(r io.ReaderAt) (machine.FileSystem, error) {
 	b, err := readAt(r, 1024, 1024)
 	if err != nil {
@@ -135,6 +136,23 @@ func extOptions(b []byte, o map[string]string, compat, incompat, ro uint32) {
 	set("stripe_width", uint64(le.Uint32(b[0x170:])))
 	if incompat&0x200 != 0 && b[0x174] < 32 {
 		set("flex_bg_groups", 1<<b[0x174])
+	}
+	if ro&0x100 != 0 {
+		var quotas []string
+		for _, q := range []struct {
+			at   int
+			name string
+		}{{0x240, "usrquota"}, {0x244, "grpquota"}, {0x26C, "prjquota"}} {
+			if le.Uint32(b[q.at:]) != 0 {
+				quotas = append(quotas, q.name)
+			}
+		}
+		if len(quotas) > 0 {
+			o["quotas"] = strings.Join(quotas, ":")
+		}
+	}
+	if incompat&0x20000 != 0 && le.Uint16(b[0x27E:])&1 != 0 {
+		o["encoding_flags"] = "strict"
 	}
 	if cluster := le.Uint32(b[0x1C:]); ro&0x200 != 0 && cluster < 32 {
 		set("cluster_size", 1024<<cluster)

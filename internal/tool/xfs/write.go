@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/mkcdrec/mkcdrec/internal/machine"
@@ -22,6 +24,13 @@ func Make(ctx context.Context, r system.Runner, device string, fs machine.FileSy
 	if errors.As(err, &ee) && strings.Contains(ee.Stderr, "unknown option") {
 		// An older mkfs.xfs stops at the name of a newer feature, even "=0".
 		_, err = r.Run(ctx, system.Command{Name: "mkfs.xfs", Args: append(arguments(fs, false), device)})
+	}
+	if err != nil && fs.Options["sunit"] != "" {
+		// On a much smaller device the log may not fit between the stripes'
+		// allocation groups. Where they begin is a matter of speed alone.
+		fs.Options = maps.Clone(fs.Options)
+		delete(fs.Options, "sunit")
+		return Make(ctx, r, device, fs)
 	}
 	if err != nil {
 		return fmt.Errorf("cannot make xfs on %s: %w", device, err)
@@ -41,7 +50,7 @@ func arguments(fs machine.FileSystem, newer bool) []string {
 	if fs.UUID != "" {
 		meta = append(meta, "uuid="+fs.UUID)
 	}
-	if len(fs.Features) > 0 {
+	if len(fs.Features) > 0 || fs.BlockSize > 0 { // an old one may have none
 		crc := has("crc")
 		meta = append(meta, fmt.Sprintf("crc=%d", crc))
 		if crc == 1 {
@@ -59,9 +68,19 @@ func arguments(fs machine.FileSystem, newer bool) []string {
 	if fs.BlockSize > 0 {
 		args = append(args, "-b", fmt.Sprintf("size=%d", fs.BlockSize))
 	}
+	if u, w := number(fs, "sunit"), number(fs, "swidth"); u > 0 && w > 0 && fs.BlockSize >= 512 {
+		units := int64(fs.BlockSize) / 512 // recorded in blocks
+		args = append(args, "-d", fmt.Sprintf("sunit=%d,swidth=%d", u*units, w*units))
+	}
+	if s := number(fs, "sector_size"); s > 512 {
+		args = append(args, "-s", fmt.Sprintf("size=%d", s))
+	}
 	var inode []string
 	if fs.InodeSize > 0 {
 		inode = append(inode, fmt.Sprintf("size=%d", fs.InodeSize))
+	}
+	if p := fs.Options["imax_percent"]; p != "" {
+		inode = append(inode, "maxpct="+p)
 	}
 	if has("crc") == 1 {
 		inode = append(inode, fmt.Sprintf("sparse=%d", has("sparse")))
@@ -72,12 +91,28 @@ func arguments(fs machine.FileSystem, newer bool) []string {
 	if len(inode) > 0 {
 		args = append(args, "-i", strings.Join(inode, ","))
 	}
+	var naming []string
 	// With crc, ftype is always on and may not be named (mkfs.xfs(8)).
-	if len(fs.Features) > 0 && has("crc") == 0 {
-		args = append(args, "-n", fmt.Sprintf("ftype=%d", has("ftype")))
+	if (len(fs.Features) > 0 || fs.BlockSize > 0) && has("crc") == 0 {
+		naming = append(naming, fmt.Sprintf("ftype=%d", has("ftype")))
+	}
+	if s := number(fs, "dir_block_size"); s > int64(fs.BlockSize) {
+		naming = append(naming, fmt.Sprintf("size=%d", s))
+	}
+	if len(naming) > 0 {
+		args = append(args, "-n", strings.Join(naming, ","))
 	}
 	if fs.Label != "" {
 		args = append(args, "-L", fs.Label)
 	}
 	return args
+}
+
+// number is an option of a file system as a number; 0 where it is not set.
+func number(fs machine.FileSystem, key string) int64 {
+	n, err := strconv.ParseInt(fs.Options[key], 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
 }
