@@ -22,6 +22,7 @@ func (x *executor) makeBtrfs(ctx context.Context, s plan.Step) error {
 		return err
 	}
 	if len(s.FS.Devices) > 0 {
+		x.loadBtrfs(ctx)
 		// The kernel remembers what it has seen of a file system with this UUID.
 		// An old one cannot be told to forget; then it finds out by itself.
 		_ = btrfs.Forget(ctx, x.System)
@@ -55,7 +56,16 @@ func (x *executor) known(ctx context.Context, fs machine.FileSystem) error {
 	if err != nil {
 		return err
 	}
+	x.loadBtrfs(ctx)
 	return btrfs.Scan(ctx, x.System, devices)
+}
+
+// loadBtrfs loads the kernel's module where a mount has not done so yet: there
+// is nobody to tell of devices before. What fails with it shows then.
+func (x *executor) loadBtrfs(ctx context.Context) {
+	if _, err := os.Stat(filepath.Join(x.Root, "/dev/btrfs-control")); err != nil {
+		_ = btrfs.Load(ctx, x.System)
+	}
 }
 
 // together are the kernel names of all devices of those btrfs file systems that

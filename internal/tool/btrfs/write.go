@@ -88,6 +88,14 @@ func Scan(ctx context.Context, r system.Runner, devices []string) error {
 	return nil
 }
 
+// Load loads the kernel's module, which makes the device that Scan talks to.
+func Load(ctx context.Context, r system.Runner) error {
+	if _, err := r.Run(ctx, system.Command{Name: "modprobe", Args: []string{"-q", "btrfs"}}); err != nil {
+		return fmt.Errorf("cannot load the module btrfs: %w", err)
+	}
+	return nil
+}
+
 // Forget makes the kernel forget the devices that are not mounted: what they
 // were before they were wiped.
 func Forget(ctx context.Context, r system.Runner) error {
