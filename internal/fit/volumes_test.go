@@ -10,7 +10,7 @@ import (
 	"github.com/mkcdrec/mkcdrec/internal/machine/machinetest"
 )
 
-// onto fits a machine onto disks of these sizes, in its order.
+// onDisks fits a machine onto disks of these sizes, in its order.
 func onDisks(t *testing.T, m machine.Machine, w Wishes, sizes ...machine.Bytes) (machine.Machine, string, error) {
 	t.Helper()
 	var disks []machine.Disk
@@ -49,8 +49,8 @@ func TestThinPoolShrinksToItsContent(t *testing.T) {
 	if !strings.Contains(said, "volume vg0/pool shrinks") {
 		t.Errorf("not said: %s", said)
 	}
-	if _, _, err := onDisks(t, m, Wishes{}, 4<<30, 4<<30); fail.KindOf(err) != fail.Refused {
-		t.Errorf("4 GiB for 3.2 of files, boot and mirror: %v", err)
+	if _, _, err := onDisks(t, m, Wishes{}, 2<<30, 2<<30); fail.KindOf(err) != fail.Refused {
+		t.Errorf("3.2 GiB of room for pool, mirror and swap of 5: %v", err)
 	}
 }
 
