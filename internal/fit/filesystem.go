@@ -127,7 +127,7 @@ func (p *placer) usable(r machine.Ref, fs machine.FileSystem) error {
 		return refuse("is a part of %s", l.Name())
 	}
 	if there := p.here.FileSystemOn(r); there != nil && len(there.Devices) > 0 && !p.wishes.Keep {
-		return fail.Hint(refuse("is one of %d devices of a %s: without it the others are of no use", len(there.Devices)+there.Missing, there.Kind),
+		return fail.Hint(refuse("is one of the devices of a %s: without it the others are of no use", there.Kind),
 			"take it out of there first (btrfs device remove), unpack over what is there with --no-format, or restore the whole machine")
 	}
 	if p.here.SwapOn(r) != nil {

@@ -2,8 +2,11 @@ package restore
 
 import (
 	"context"
+	"os"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/mkcdrec/mkcdrec/internal/fail"
 	"github.com/mkcdrec/mkcdrec/internal/fit"
@@ -72,7 +75,21 @@ func TestRealGuards(t *testing.T) {
 		if strings.TrimSpace(shown) == "/dev/"+second {
 			free = first
 		}
-		o := r.options(t, fit.FSWishes{Mount: "/data", Onto: "/dev/" + free})
+		_, _, _, err := fit.FileSystem(r.Machine, r.here(t), fit.FSWishes{Mount: "/data", Onto: "/dev/" + free})
+		if fail.KindOf(err) != fail.Refused || !strings.Contains(err.Error(), "one of the devices of a btrfs") {
+			t.Errorf("got %v", err)
+		}
+	})
+	t.Run("used by something that is listed nowhere", func(t *testing.T) {
+		r, _ := setup(t)
+		r.unmount(t, "/data")
+		free := "/dev/" + r.loop(t, "128M")
+		o := r.options(t, fit.FSWishes{Mount: "/data", Onto: free})
+		f, err := os.OpenFile(free, os.O_RDONLY|unix.O_EXCL, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
 		refused(t, r, o, "is in use")
 	})
 	t.Run("too small", func(t *testing.T) {

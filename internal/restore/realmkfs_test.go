@@ -100,6 +100,10 @@ func TestMadeFileSystemsAreAsRecorded(t *testing.T) {
 				if fs.Kind == "btrfs" {
 					// The kernel sets this one at the first mount.
 					got.Features = append(got.Features, "BIG_METADATA")
+					// And this one when a default subvolume is chosen.
+					if slices.Contains(fs.Features, "DEFAULT_SUBVOL") {
+						got.Features = append(got.Features, "DEFAULT_SUBVOL")
+					}
 				}
 				is, want := slices.Sorted(slices.Values(got.Features)), slices.Sorted(slices.Values(fs.Features))
 				if fs.Kind != "vfat" && !slices.Equal(is, want) {

@@ -22,20 +22,20 @@ func CheckMirrors(ctx context.Context, p plan.Plan, b Backup) error {
 	if p.Changes == nil || !p.Changes.Mirrored {
 		return nil
 	}
-	var makers []string
+	var makers [][]string
 	for _, m := range initramfs.Makers {
-		makers = append(makers, m.List)
+		makers = append(makers, []string{m.List, m.Program})
 	}
 	for _, need := range []struct {
-		programs  []string
+		programs  [][]string // all of one of these
 		pkg, what string
 	}{
-		{[]string{"mdadm"}, "mdadm", "starts mirrors"},
+		{[][]string{{"mdadm"}}, "mdadm", "starts mirrors"},
 		{makers, "initramfs-tools (or dracut)", "makes the initramfs that starts them"},
 	} {
-		has, err := hasProgram(ctx, b, need.programs)
+		has, err := hasPrograms(ctx, b, need.programs)
 		if err != nil {
-			return fmt.Errorf("cannot see whether the backup has %s: %w", strings.Join(need.programs, " or "), err)
+			return fmt.Errorf("cannot see whether the backup has %s: %w", need.pkg, err)
 		}
 		if !has {
 			return fail.Hint(fail.New(fail.Unsupported, "--mirror: the backup has not the package that %s: %s", need.what, need.pkg),
@@ -45,12 +45,24 @@ func CheckMirrors(ctx context.Context, p plan.Plan, b Backup) error {
 	return nil
 }
 
-func hasProgram(ctx context.Context, b Backup, names []string) (bool, error) {
-	for _, n := range names {
-		for _, dir := range programDirs {
-			if has, err := b.Has(ctx, dir+"/"+n); has || err != nil {
-				return has, err
+// hasPrograms says whether the backup has all programs of one of the families.
+func hasPrograms(ctx context.Context, b Backup, families [][]string) (bool, error) {
+	for _, names := range families {
+		n := 0
+		for _, name := range names {
+			for _, dir := range programDirs {
+				has, err := b.Has(ctx, dir+"/"+name)
+				if err != nil {
+					return false, err
+				}
+				if has {
+					n++
+					break
+				}
 			}
+		}
+		if n == len(names) {
+			return true, nil
 		}
 	}
 	return false, nil

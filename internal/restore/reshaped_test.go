@@ -33,6 +33,9 @@ func fileOf(t *testing.T, o Options, name string) string {
 func TestRestoreOfMirrorsOntoOneDisk(t *testing.T) {
 	m := machinetest.RAID1LVM()
 	o, run, b := wishedBench(t, m, blankDisks(machine.UEFI, 8*machinetest.GiB, "nvme0n1"), plan.Info{}, fit.Wishes{Flatten: []string{fit.FlattenAll}})
+	if err := os.MkdirAll(filepath.Join(o.Root, "sys/firmware/efi/efivars"), 0o755); err != nil {
+		t.Fatal(err)
+	}
 	for name, text := range map[string]string{
 		"etc/fstab": "/dev/mapper/vg0-root / ext4 defaults 0 1\n/dev/md/boot /boot ext4 defaults 0 2\nUUID=5A3C-11B0 /boot/efi vfat umask=0077 0 1\n",
 		"etc/mdadm/mdadm.conf": "HOMEHOST <system>\nARRAY /dev/md/esp metadata=1.0 UUID=" + m.Arrays[0].UUID + "\nARRAY /dev/md/boot UUID=" + m.Arrays[1].UUID +
@@ -40,6 +43,7 @@ func TestRestoreOfMirrorsOntoOneDisk(t *testing.T) {
 		"boot/grub/grub.cfg":                  "\tset root='mduuid/1'\n\tlinux /vmlinuz root=/dev/mapper/vg0-root ro resume=/dev/md2\n",
 		"boot/initrd.img-6.1.0-56-amd64":      "",
 		"usr/bin/lsinitramfs":                 "",
+		"usr/sbin/update-initramfs":           "",
 		"usr/lib/modules/6.1.0-56-amd64/none": "",
 	} {
 		b.files[name] = text
@@ -81,8 +85,11 @@ func TestRestoreOfOneDiskOntoAMirror(t *testing.T) {
 	for _, conf := range []string{"HOMEHOST <system>\n", ""} {
 		m := machinetest.UEFIPlain()
 		o, run, b := wishedBench(t, m, blankDisks(machine.UEFI, 8*machinetest.GiB, "sda", "sdb"), plan.Info{}, fit.Wishes{Mirror: fit.MirrorAny})
+		if err := os.MkdirAll(filepath.Join(o.Root, "sys/firmware/efi/efivars"), 0o755); err != nil {
+			t.Fatal(err)
+		}
 		b.files["etc/fstab"] = "/dev/vda2 / ext4 defaults 0 1\nPARTUUID=" + strings.ToUpper(m.Disks[0].Table.Partitions[0].UUID) + " /boot/efi vfat defaults 0 1\nUUID=x none swap sw 0 0\n"
-		b.files["boot/initrd.img-6.1.0-56-amd64"], b.files["usr/bin/lsinitramfs"] = "", ""
+		b.files["boot/initrd.img-6.1.0-56-amd64"], b.files["usr/bin/lsinitramfs"], b.files["usr/sbin/update-initramfs"] = "", "", ""
 		file := "etc/mdadm.conf"
 		if conf != "" {
 			file = "etc/mdadm/mdadm.conf"
