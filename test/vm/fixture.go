@@ -55,6 +55,10 @@ var builders = map[string]string{
 	"base-dracut": "init=/builder fixture=%s",
 }
 
+// cpus is one: two scenarios run at a time, and where emulated processors are
+// more than real ones they wait for each other's locks.
+const cpus = 1
+
 // serial is what the serial numbers of the fixtures' disks begin with.
 const serial = "FIXTURE"
 
@@ -221,7 +225,7 @@ func (f *Fixture) build(ctx context.Context, recipeDir, base, init string) error
 		return err
 	}
 	vm, err := qemu.Start(ctx, qemu.Config{
-		Name: "builder of " + f.Name, Memory: 1024, NoReboot: true,
+		Name: "builder of " + f.Name, Memory: 1024, CPUs: cpus, NoReboot: true,
 		Kernel: filepath.Join(base, "vmlinuz"), Initrd: filepath.Join(base, "initrd.img"),
 		Append:    "root=/dev/vda rw console=ttyS0,115200 quiet mitigations=off no_timer_check panic=-1 " + init,
 		Disks:     append([]qemu.Disk{{Path: filepath.Join(base, "base.ext4"), Format: "raw", Snapshot: true}}, disks...),
@@ -247,7 +251,7 @@ func (f *Fixture) build(ctx context.Context, recipeDir, base, init string) error
 // config is the fixture as a virtual machine on these disks.
 func (f *Fixture) config(disks []qemu.Disk, vars string) qemu.Config {
 	return qemu.Config{
-		Name: f.Name, Memory: 1024, Firmware: f.Firmware, VarsPath: vars,
+		Name: f.Name, Memory: 1024, CPUs: cpus, Firmware: f.Firmware, VarsPath: vars,
 		Disks:   slices.Clone(disks),
 		Network: &qemu.Network{},
 	}
