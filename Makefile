@@ -75,7 +75,7 @@ slow: build ## tests that boot media in a virtual machine, one after the other
 VM_TEST := MKCDREC_BINARY=$(abspath bin/mkcdrec) $(GO) test -v -parallel 2
 
 vm: build ## whole machines: backed up, disk replaced, restored from the medium, booted, compared
-	MKCDREC_VM=1 $(VM_TEST) -run 'TestRestore|TestListing' -timeout 60m ./test/vm
+	MKCDREC_VM=1 $(VM_TEST) -run 'TestRestore|TestListing' -timeout 80m ./test/vm
 
 vm-grid: build ## the same, further scenarios, and a look at each machine that they begin with
 	MKCDREC_VM=1 $(VM_TEST) -timeout 150m ./test/vm

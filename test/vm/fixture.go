@@ -236,7 +236,7 @@ func (f *Fixture) build(ctx context.Context, recipeDir, base, init string) error
 		return err
 	}
 	defer vm.Kill()
-	m, err := vm.WaitFor(ctx, `BUILDER: (done|failed)`, 15*time.Minute)
+	m, err := vm.WaitFor(ctx, `BUILDER: (done|failed)`, 30*time.Minute)
 	if err != nil {
 		return err
 	}
@@ -274,7 +274,7 @@ func (f *Fixture) firstBoot(ctx context.Context) error {
 		return err
 	}
 	defer vm.Kill()
-	if err := vm.WaitSSH(ctx, f.Key, 10*time.Minute); err != nil {
+	if err := vm.WaitSSH(ctx, f.Key, 20*time.Minute); err != nil {
 		return err
 	}
 	if _, err := vm.WaitFor(ctx, `login:`, 5*time.Minute); err != nil {
@@ -315,7 +315,7 @@ func (f *Fixture) Boot(ctx context.Context, dir string) (*qemu.VM, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := vm.WaitSSH(ctx, f.Key, 3*time.Minute); err != nil {
+	if err := vm.WaitSSH(ctx, f.Key, 10*time.Minute); err != nil {
 		vm.Kill()
 		return nil, err
 	}

@@ -141,7 +141,7 @@ func answers(disks []qemu.Disk) string {
 func (s scenario) run(t *testing.T) {
 	needsVM(t)
 	t.Parallel() // the phases in which a machine boots use one core
-	ctx := limit(t, 50*time.Minute)
+	ctx := limit(t, 75*time.Minute)
 	f := fixture(ctx, t, s.fixture)
 	mkcdrec, dir := binary(t), scratch(t)
 	start := time.Now()
@@ -218,7 +218,7 @@ func (s scenario) run(t *testing.T) {
 	}
 	vm.Kill()
 	vm = s.startMedium(ctx, t, f, disks, vars, iso, filepath.Join(dir, "cut.log"))
-	m, err := vm.WaitFor(ctx, `unpack.* [1-9]\d%|unattended restore finished`, 20*time.Minute)
+	m, err := vm.WaitFor(ctx, `unpack.* [1-9]\d%|unattended restore finished`, 40*time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -295,7 +295,7 @@ func (s scenario) boot(ctx context.Context, t *testing.T, f *Fixture, disks []qe
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { vm.Kill() })
-	if err := vm.WaitSSH(ctx, f.Key, 8*time.Minute); err != nil {
+	if err := vm.WaitSSH(ctx, f.Key, 20*time.Minute); err != nil {
 		t.Fatal(err)
 	}
 	lap("the restored machine booted by its own boot loader and answers by ssh")
@@ -420,7 +420,7 @@ const replaced = "REPLACED"
 func (s scenario) startMedium(ctx context.Context, t *testing.T, f *Fixture, disks []qemu.Disk, vars, iso, log string) *qemu.VM {
 	t.Helper()
 	vm := s.bootMedium(ctx, t, f, disks, vars, iso, log, "2")
-	if _, err := vm.WaitFor(ctx, `unattended restore begins`, 5*time.Minute); err != nil {
+	if _, err := vm.WaitFor(ctx, `unattended restore begins`, 10*time.Minute); err != nil {
 		t.Fatal(err)
 	}
 	return vm
@@ -459,7 +459,7 @@ func (s scenario) bootMedium(ctx context.Context, t *testing.T, f *Fixture, disk
 // returns what it said.
 func (s scenario) finishRestore(ctx context.Context, t *testing.T, vm *qemu.VM) string {
 	t.Helper()
-	m, err := vm.WaitFor(ctx, `(?s)(.*)unattended restore finished: exit (\d+)[\r\n]`, 20*time.Minute)
+	m, err := vm.WaitFor(ctx, `(?s)(.*)unattended restore finished: exit (\d+)[\r\n]`, 40*time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
