@@ -138,26 +138,33 @@ func answers(disks []qemu.Disk) string {
 	return "disks = " + named + "\nmachine = \"same\"\nthen = \"poweroff\"\n"
 }
 
-func (s scenario) run(t *testing.T) {
+// begin takes the fixture and its backup, made now or by a run that was kept: the
+// medium and the original's listing. lap logs how long a phase took.
+func (s scenario) begin(t *testing.T) (ctx context.Context, f *Fixture, dir, iso string, original Listing, lap func(string)) {
+	t.Helper()
 	needsVM(t)
 	t.Parallel() // the phases in which a machine boots use one core
-	ctx := limit(t, 75*time.Minute)
-	f := fixture(ctx, t, s.fixture)
-	mkcdrec, dir := binary(t), scratch(t)
+	ctx = limit(t, 75*time.Minute)
+	f = fixture(ctx, t, s.fixture)
+	dir = scratch(t)
 	start := time.Now()
-	lap := func(what string) {
+	lap = func(what string) {
 		t.Logf("%6s  %s", time.Since(start).Round(time.Second), what)
 		start = time.Now()
 	}
 
-	iso := filepath.Join(dir, "medium.iso")
-	var original Listing
+	iso = filepath.Join(dir, "medium.iso")
 	if kept := os.Getenv("MKCDREC_MEDIUM_FROM"); kept != "" {
 		iso, original = fromKept(t, kept)
 	} else {
-		original = s.backUp(ctx, t, f, mkcdrec, dir, iso, lap)
+		original = s.backUp(ctx, t, f, binary(t), dir, iso, lap)
 		keep(t, dir, original)
 	}
+	return ctx, f, dir, iso, original, lap
+}
+
+func (s scenario) run(t *testing.T) {
+	ctx, f, dir, iso, original, lap := s.begin(t)
 
 	if s.onto != "" {
 		other := *f

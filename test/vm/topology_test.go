@@ -2,12 +2,10 @@ package vm
 
 import (
 	"context"
-	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/mkcdrec/mkcdrec/internal/rehearse/qemu"
 	"github.com/mkcdrec/mkcdrec/internal/system"
@@ -22,24 +20,7 @@ var reshaped = regexp.MustCompile(`^/etc/mdadm/mdadm\.conf|^/boot/initrd\.img-|^
 // of the fixture, by answers.
 func (s scenario) reshape(t *testing.T, disks func(f *Fixture, dir string) ([]qemu.Disk, []int64)) (context.Context, *Fixture, *qemu.VM, []qemu.Disk, string, string, Listing, func(string)) {
 	t.Helper()
-	needsVM(t)
-	t.Parallel()
-	ctx := limit(t, 60*time.Minute)
-	f := fixture(ctx, t, s.fixture)
-	mkcdrec, dir := binary(t), scratch(t)
-	start := time.Now()
-	lap := func(what string) {
-		t.Logf("%6s  %s", time.Since(start).Round(time.Second), what)
-		start = time.Now()
-	}
-	iso := filepath.Join(dir, "medium.iso")
-	var original Listing
-	if kept := os.Getenv("MKCDREC_MEDIUM_FROM"); kept != "" {
-		iso, original = fromKept(t, kept)
-	} else {
-		original = s.backUp(ctx, t, f, mkcdrec, dir, iso, lap)
-		keep(t, dir, original)
-	}
+	ctx, f, dir, iso, original, lap := s.begin(t)
 	here, sizes := disks(f, dir)
 	for i, d := range here {
 		if err := qemu.CreateDisk(ctx, &system.Host{}, d.Path, sizes[i], ""); err != nil {
